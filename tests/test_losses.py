@@ -1,0 +1,254 @@
+"""helpers/losses.py against PyTorch's own functions, which are computed another way, and against hand arithmetic."""
+
+import doctest
+import itertools
+import math
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from helpers import losses
+
+DTYPES = [torch.float64, torch.float32]
+HALVES = [torch.float16, torch.bfloat16]
+
+
+def random(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64, scale: float = 3.0) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return (scale * torch.randn(*shape, generator=generator, dtype=torch.float64)).to(dtype)
+
+
+def batch(rows: int = 7, classes: int = 5, ignored: int = -100) -> tuple[torch.Tensor, torch.Tensor]:
+    """Targets that cover every class, and in two places `ignored`."""
+    targets = torch.arange(rows) % classes
+    targets[1:5:3] = ignored
+    return random(rows, classes), targets
+
+
+def value_and_gradient(function, logits: torch.Tensor, *arguments, **options) -> tuple[torch.Tensor, torch.Tensor]:
+    logits = logits.clone().requires_grad_()
+    value = function(logits, *arguments, **options)
+    value.sum().backward()
+    return value.detach(), logits.grad
+
+
+def assert_like_torch(logits: torch.Tensor, targets: torch.Tensor, **options) -> None:
+    ours = value_and_gradient(losses.cross_entropy, logits, targets, **options)
+    theirs = value_and_gradient(F.cross_entropy, logits, targets, **options)
+    torch.testing.assert_close(ours, theirs, equal_nan=True)
+
+
+def test_examples_in_the_docstrings():
+    assert doctest.testmod(losses).failed == 0
+    assert doctest.testmod(losses).attempted > 5
+
+
+# softmax, log_softmax, logsumexp
+
+
+@pytest.mark.parametrize("dim", [-1, 0, 1])
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [0.1, 3.0, 1000.0])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_as_in_torch(name, scale, dtype, dim):
+    logits = random(4, 6, 3, dtype=dtype, scale=scale)
+    ours = value_and_gradient(getattr(losses, name), logits, dim)
+    theirs = value_and_gradient(getattr(torch, name), logits, dim)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_logsumexp_keeps_the_dimension_only_on_request():
+    logits = random(4, 6)
+    assert losses.logsumexp(logits).shape == (4,)
+    assert losses.logsumexp(logits, dim=0, keepdim=True).shape == (1, 6)
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+@pytest.mark.parametrize("row", [[0.0, -math.inf], [-math.inf, -math.inf], [math.inf, 0.0], [math.nan, 0.0], [-1e4]])
+def test_infinities_as_in_torch(name, row):
+    logits = torch.tensor([row])
+    torch.testing.assert_close(getattr(losses, name)(logits), getattr(torch, name)(logits, -1), equal_nan=True)
+
+
+@pytest.mark.parametrize("function", [losses.softmax, losses.log_softmax, losses.logsumexp, losses.z_loss])
+def test_gradcheck(function):
+    assert torch.autograd.gradcheck(function, random(3, 4).requires_grad_())
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("function", [losses.softmax, losses.log_softmax, losses.logsumexp, losses.z_loss])
+def test_half_precision_is_computed_and_returned_in_fp32(function, dtype):
+    logits = random(3, 40, dtype=dtype)
+    assert function(logits).dtype == torch.float32
+    torch.testing.assert_close(function(logits), function(logits.float()), rtol=0, atol=0)
+
+
+# cross_entropy
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("ignored", [-100, -1, 2])
+@pytest.mark.parametrize(
+    ("reduction", "smoothing", "weighted"),
+    list(itertools.product(["mean", "sum", "none"], [0.0, 0.1, 0.5, 1.0], [False, True])),
+)
+def test_cross_entropy_for_every_combination(reduction, smoothing, weighted, ignored, dtype):
+    logits, targets = batch(ignored=ignored)
+    weight = torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=dtype) if weighted else None
+    options = {"weight": weight, "ignore_index": ignored, "reduction": reduction, "label_smoothing": smoothing}
+    assert_like_torch(logits.to(dtype), targets, **options)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)])
+def test_every_target_ignored(weight, smoothing, reduction):
+    targets = torch.full((7,), -100)
+    options = {"weight": weight, "reduction": reduction, "label_smoothing": smoothing}
+    assert_like_torch(batch()[0], targets, **options)
+    value, gradient = value_and_gradient(losses.cross_entropy, batch()[0], targets, **options)
+    assert not gradient.any()
+    assert value.isnan().all() if reduction == "mean" else not value.any()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("targets", [[0, 1], [1, 2], [-100, 0], [2, 2]])
+def test_minus_infinity(targets, smoothing, reduction):
+    logits = torch.tensor([[0.3, -math.inf, 1.0], [-math.inf, 2.0, -math.inf]])
+    assert_like_torch(logits, torch.tensor(targets), reduction=reduction, label_smoothing=smoothing)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize(("rows", "classes"), [(3, 1), (0, 4), (0, 1), (1, 2), (5, 200)])
+def test_odd_sizes(rows, classes, smoothing, reduction):
+    targets = torch.arange(rows) % classes
+    assert_like_torch(random(rows, classes), targets, reduction=reduction, label_smoothing=smoothing)
+
+
+def test_one_row_without_a_batch():
+    assert_like_torch(random(5), torch.tensor(3))
+    assert losses.token_losses(random(5), torch.tensor(3)).shape == ()
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_more_dimensions_are_like_more_rows(reduction):
+    logits, targets = random(2, 3, 4, 5), torch.arange(24).reshape(2, 3, 4) % 5
+    ours = losses.cross_entropy(logits, targets, reduction=reduction)
+    theirs = F.cross_entropy(logits.movedim(-1, 1), targets, reduction=reduction)
+    torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_half_precision_cross_entropy_is_that_of_fp32(smoothing, dtype):
+    logits, targets = batch()
+    weight = torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=dtype)
+    value, gradient = value_and_gradient(
+        losses.cross_entropy, logits.to(dtype), targets, weight=weight, label_smoothing=smoothing
+    )
+    wanted, slope = value_and_gradient(
+        F.cross_entropy, logits.to(dtype).float(), targets, weight=weight.float(), label_smoothing=smoothing
+    )
+    assert value.dtype == torch.float32
+    assert gradient.dtype == dtype
+    torch.testing.assert_close(value, wanted)
+    torch.testing.assert_close(gradient, slope.to(dtype))
+
+
+def test_half_precision_does_not_overflow_on_a_large_vocabulary():
+    logits = torch.zeros(1, 70000, dtype=torch.float16)
+    assert losses.cross_entropy(logits, torch.tensor([0])).item() == pytest.approx(math.log(70000))
+
+
+def test_gradcheck_of_cross_entropy():
+    _, targets = batch()
+    weight = torch.tensor([0.5, 2.0, 0.1, 1.0, 3.0], dtype=torch.float64)
+
+    def loss(logits):
+        return losses.cross_entropy(logits, targets, weight=weight, label_smoothing=0.2)
+
+    assert torch.autograd.gradcheck(loss, random(7, 5).requires_grad_())
+
+
+# token_losses and z_loss
+
+
+def test_token_losses_by_hand():
+    """Two equal logits share p = 1/2; of logits 0 and ln 3 the shares are 1/4 and 3/4."""
+    logits = torch.tensor([[[0.0, 0.0], [0.0, math.log(3)]], [[0.0, math.log(3)], [5.0, 1.0]]])
+    targets = torch.tensor([[1, 0], [1, 7]])
+    expected = torch.tensor([[math.log(2), math.log(4)], [math.log(4 / 3), 0.0]])
+    torch.testing.assert_close(losses.token_losses(logits, targets, ignore_index=7), expected)
+
+
+def test_z_loss_by_hand():
+    """LSE is ln 2 + c for logits (c, c). Only the rows with c = 1 and c = 3 are valid."""
+    logits = torch.tensor([[1.0, 1.0], [2.0, 2.0], [3.0, 3.0]], dtype=torch.float64)
+    ln2 = math.log(2)
+    valid = ((ln2 + 1) ** 2 + (ln2 + 3) ** 2) / 2
+    every = ((ln2 + 1) ** 2 + (ln2 + 2) ** 2 + (ln2 + 3) ** 2) / 3
+    assert losses.z_loss(logits, torch.tensor([0, -100, 1])).item() == pytest.approx(1e-4 * valid)
+    assert losses.z_loss(logits, torch.tensor([0, 5, 1]), ignore_index=5).item() == pytest.approx(1e-4 * valid)
+    assert losses.z_loss(logits, coefficient=0.5).item() == pytest.approx(0.5 * every)
+
+
+def test_z_loss_without_a_valid_target():
+    value, gradient = value_and_gradient(losses.z_loss, random(3, 4), torch.full((3,), -100))
+    assert value.isnan()
+    assert not gradient.any()
+
+
+# errors
+
+LOGITS = torch.zeros(3, 5)
+TARGETS = torch.tensor([0, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("logits", "targets", "options", "error", "message"),
+    [
+        ([[0.0]], TARGETS, {}, TypeError, r"logits must be a tensor, got list"),
+        (LOGITS.long(), TARGETS, {}, TypeError, r"logits must be floating point, got torch.int64"),
+        (torch.tensor(1.0), torch.tensor(0), {}, ValueError, r"at least one class in dimension -1, got shape \(\)"),
+        (torch.zeros(3, 0), TARGETS, {}, ValueError, r"at least one class in dimension -1, got shape \(3, 0\)"),
+        (LOGITS, [0, 1, 2], {}, TypeError, r"targets must be a tensor, got list"),
+        (LOGITS, TARGETS.int(), {}, TypeError, r"targets must be int64 class numbers, got torch.int32"),
+        (LOGITS, TARGETS.float(), {}, TypeError, r"targets must be int64 class numbers, got torch.float32"),
+        (LOGITS, TARGETS[:2], {}, ValueError, r"shape \(3,\), one for each row of logits \(3, 5\), got \(2,\)$"),
+        (
+            torch.zeros(2, 5, 4),
+            torch.zeros(2, 4, dtype=torch.int64),
+            {},
+            ValueError,
+            r"got \(2, 4\); the classes seem to stand in dimension 1, here they stand last: logits.movedim\(1, -1\)",
+        ),
+        (LOGITS, torch.tensor([0, 5, 1]), {}, IndexError, r"target 5 at position \(1,\) is neither in \[0, 5\) nor"),
+        (LOGITS, torch.tensor([0, 1, -1]), {}, IndexError, r"target -1 at position \(2,\) .* nor ignore_index -100"),
+        (LOGITS, torch.tensor([0, 1, -100]), {"ignore_index": -1}, IndexError, r"target -100 at position \(2,\)"),
+        (LOGITS, TARGETS, {"reduction": "avg"}, ValueError, r'must be "none", "sum" or "mean", got \'avg\''),
+        (LOGITS, TARGETS, {"label_smoothing": 1.5}, ValueError, r"must lie in \[0, 1\], got 1.5"),
+        (LOGITS, TARGETS, {"label_smoothing": -0.1}, ValueError, r"must lie in \[0, 1\], got -0.1"),
+        (LOGITS, TARGETS, {"weight": torch.ones(3)}, ValueError, r"one value a class, \(5,\), got \(3,\)"),
+        (LOGITS, TARGETS, {"weight": [1, 1, 1, 1, 1]}, TypeError, r"weight must be a tensor, got list"),
+    ],
+)
+def test_bad_input(logits, targets, options, error, message):
+    with pytest.raises(error, match=message):
+        losses.cross_entropy(logits, targets, **options)
+
+
+def test_minus_100_never_wraps_around():
+    """Indexing by -100 into 200 classes would silently take class 100."""
+    logits, targets = random(1, 200), torch.tensor([-100])
+    assert losses.token_losses(logits, targets).item() == 0.0
+    with pytest.raises(IndexError):
+        losses.token_losses(logits, targets, ignore_index=-1)
+
+
+@pytest.mark.parametrize("function", [losses.softmax, losses.log_softmax, losses.logsumexp])
+def test_no_classes_along_the_dimension(function):
+    with pytest.raises(ValueError, match=r"at least one class in dimension 0, got shape \(0, 3\)"):
+        function(torch.zeros(0, 3), dim=0)
