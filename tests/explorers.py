@@ -1,0 +1,49 @@
+"""What the tests of all explorers share."""
+
+import base64
+import io
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.text import Text
+from PIL import Image
+
+from helpers.explorer import Explorer
+
+
+def assert_drawn_as_if_anew(explorer: Explorer) -> None:
+    """Moving artists over a stored background gives, pixel for pixel, the figure drawn anew, them on top."""
+    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(explorer._repr_mimebundle_()[0]["image/png"]))))
+    animated = explorer.figure.findobj(Artist.get_animated)
+    assert animated, "nothing moves"
+    for artist in animated:
+        artist.set_animated(False)
+        artist.set_zorder(artist.get_zorder() + 100)
+    canvas = FigureCanvasAgg(explorer.figure)
+    canvas.draw()
+    for artist in animated:
+        artist.set_animated(True)
+        artist.set_zorder(artist.get_zorder() - 100)
+    assert (shown == np.asarray(canvas.buffer_rgba())[..., :3]).all()
+
+
+def assert_text_stays_inside(explorer: Explorer) -> None:
+    """No label leaves the figure, and no two labels overlap."""
+    renderer = explorer._agg.get_renderer()
+    frame = explorer.figure.bbox
+    hidden = set()
+    for axis in (axis for axes in explorer.figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        low, high = sorted(axis.get_view_interval())
+        for tick in (*axis.get_major_ticks(), *axis.get_minor_ticks()):
+            if not low <= tick.get_loc() <= high:
+                hidden.update((tick.label1, tick.label2))  # matplotlib keeps some ticks that it does not draw
+    texts = [text for text in explorer.figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    boxes = [(text.get_text(), text.get_window_extent(renderer)) for text in texts if text not in hidden]
+    for label, box in boxes:
+        assert frame.x0 <= box.x0 and box.x1 <= frame.x1 and frame.y0 <= box.y0 and box.y1 <= frame.y1, (
+            f"{label!r} is cut"
+        )
+    for at, (label, box) in enumerate(boxes):
+        for other, place in boxes[at + 1 :]:
+            assert not box.shrunk(0.98, 0.8).overlaps(place.shrunk(0.98, 0.8)), f"{label!r} overlaps {other!r}"

@@ -1,0 +1,58 @@
+"""The surprise explorer over its whole range, against numbers computed with `math` alone."""
+
+import math
+import random
+import re
+
+import pytest
+
+from helpers.bilingual import set_language
+from helpers.explore.cross_entropy import surprise
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
+
+
+def settings() -> list[tuple[list[float], int]]:
+    """The corners of the range, and random places in it."""
+    choose = random.Random(0)
+    corners = [([4.0 if row == high else -4.0 for row in range(5)], target) for high in range(5) for target in range(5)]
+    inside = [([round(choose.uniform(-4, 4), 1) for _ in range(5)], choose.randrange(5)) for _ in range(15)]
+    return [*corners, ([4.0] * 5, 0), ([-4.0] * 5, 3), *inside]
+
+
+def test_text_and_picture_over_the_whole_range():
+    explorer = surprise()
+    bars, forces = (explorer.figure.axes[at].patches for at in (1, 2))
+    point = explorer.figure.axes[0].lines[2]
+    for z, target in settings():
+        explorer.set(**{f"z{row}": value for row, value in enumerate(z)}, target=target)
+        total = sum(map(math.exp, z))
+        p = [math.exp(value) / total for value in z]
+        pull = [value - (row == target) for row, value in enumerate(p)]
+        loss = -math.log(p[target])
+        wanted = [*z, *p, *pull, loss, loss / math.log(2)]
+        assert numbers(explorer.text) == pytest.approx(wanted, abs=5.1e-5)
+        assert [bar.get_width() for bar in bars] == pytest.approx(p)
+        assert [bar.get_width() for bar in forces] == pytest.approx(pull)
+        assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((p[target], loss))
+
+
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_the_picture_in_each_language(code):
+    set_language(code)
+    explorer = surprise()
+    for values in ({}, {"z1": -4.0, "z4": 4.0}, {"z1": 4.0, "target": 4}):
+        assert_text_stays_inside(explorer.set(**values))
+        assert_drawn_as_if_anew(explorer)
+    word = {"zh": "蓝", "en": "blue", "both": "蓝 blue"}[code]
+    assert f" {word}" in surprise().text
+
+
+def test_the_target_is_set_apart_by_its_colour():
+    explorer = surprise().set(target=3)
+    colours = {bar.get_facecolor() for row, bar in enumerate(explorer.figure.axes[1].patches) if row != 3}
+    assert len(colours) == 1
+    assert explorer.figure.axes[1].patches[3].get_facecolor() not in colours

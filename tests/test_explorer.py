@@ -1,0 +1,105 @@
+"""The Explorer: what it displays, how it is moved, and that moving artists gives the same picture as drawing anew."""
+
+import base64
+import io
+import re
+
+import ipywidgets
+import numpy as np
+import pytest
+from PIL import Image
+
+from helpers.explorer import BLUE, GREY, INK, ORANGE, WIDTH, Explorer, canvas, slider
+
+
+def line(**more: ipywidgets.ValueWidget) -> Explorer:
+    """A line whose height is a slider's value."""
+    figure = canvas(200)
+    axes = figure.subplots()
+    axes.set(xlim=(0, 1), ylim=(0, 10))
+    height = axes.plot([0, 1], [0, 0], animated=True)[0]
+
+    def draw(h: float, **rest: object) -> str:
+        height.set_data([0, 1], [h, h])
+        return f"h < {h:.1f} & rising"
+
+    return Explorer(figure, draw, h=slider("h", 2.0, 0.0, 10.0, 0.5), **more)
+
+
+def bundle(explorer: Explorer) -> tuple[dict, dict]:
+    return explorer._repr_mimebundle_()
+
+
+def pixels(explorer: Explorer) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle(explorer)[0]["image/png"]))))
+
+
+def test_one_bundle_holds_widget_picture_and_text():
+    data, metadata = bundle(line())
+    assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
+    assert data["text/plain"] == "h < 2.0 & rising"
+    assert metadata["image/png"] == {"alt": "h < 2.0 & rising", "width": WIDTH}
+    model = data["application/vnd.jupyter.widget-view+json"]["model_id"]
+    assert model == bundle(line())[0]["application/vnd.jupyter.widget-view+json"]["model_id"] or re.fullmatch(
+        r"\w{32}", model
+    )
+
+
+def test_the_same_state_gives_the_same_bytes():
+    assert bundle(line())[0]["image/png"] == bundle(line())[0]["image/png"]
+
+
+def test_the_live_picture_has_the_numbers_as_alternative_text():
+    explorer = line()
+    explorer.set(h=7.5)
+    html = explorer._view.value
+    assert 'alt="h &lt; 7.5 &amp; rising"' in html
+    assert ">h &lt; 7.5 &amp; rising</pre>" in html
+    picture = re.search(r"data:image/png;base64,([^\"]+)", html)[1]
+    live = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
+    assert (live == pixels(explorer)).all()
+
+
+def test_a_control_moved_by_hand_moves_the_picture():
+    explorer = line()
+    before = pixels(explorer)
+    explorer.controls["h"].value = 9.0
+    assert explorer.text == "h < 9.0 & rising"
+    assert (pixels(explorer) != before).any()
+    explorer.controls["h"].value = 2.0
+    assert (pixels(explorer) == before).all()
+
+
+def test_set_returns_the_explorer():
+    explorer = line()
+    assert explorer.set(h=3.5) is explorer
+    assert explorer.text == "h < 3.5 & rising"
+
+
+@pytest.mark.parametrize(
+    ("values", "error", "message"),
+    [
+        ({"k": 1.0}, TypeError, "there is no control 'k'; there are h, c"),
+        ({"h": 10.5}, ValueError, "control 'h' runs from 0.0 to 10.0, so not to 10.5"),
+        ({"h": "high"}, ValueError, "control 'h' cannot take 'high'"),
+        ({"c": 3}, ValueError, "control 'c' cannot take 3"),
+        ({"h": 5.0, "c": 3}, ValueError, "control 'c' cannot take 3"),
+    ],
+)
+def test_set_refuses_what_a_hand_could_not_do(values, error, message):
+    explorer = line(c=ipywidgets.Dropdown(options=[("one", 1), ("two", 2)], value=1))
+    with pytest.raises(error, match=message):
+        explorer.set(**values)
+    assert explorer.text == "h < 2.0 & rising"
+    assert explorer.controls["h"].value == 2.0
+
+
+def test_colours_differ_in_lightness():
+    """On a grey projector the four colours of the palette are still four: 10 % apart at least."""
+
+    def lightness(colour: str) -> float:
+        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
+        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+    greys = sorted(map(lightness, (INK, BLUE, ORANGE, GREY)))
+    assert min(np.diff(greys)) > 0.05
