@@ -1,0 +1,215 @@
+"""The smallest causal language model worth training, its corpus, and a training run of a few seconds.
+
+All of it runs in float64, and every random number comes from a generator with a seed of its own: a run prints the
+same four decimals on every machine.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import gelu
+
+from helpers.accumulation import accumulate_gradients
+from helpers.batches import attention_mask, pack, pad
+from helpers.losses import cross_entropy
+
+__all__ = ["END", "TinyLM", "corpus", "decode", "encode", "train", "vocabulary"]
+
+END = "\n"  # stands before and after a sentence; token 0
+BATCH_SIZE = 8  # sentences a training step
+MEASURE_EVERY = 10  # steps
+
+
+@cache
+def corpus() -> tuple[str, ...]:
+    """The sentences of `corpus.txt`, written for these lessons: Chinese first, then English, none of them twice.
+
+    >>> corpus()[0], corpus()[-1]
+    ('早。', 'The day needs nothing.')
+    """
+    return tuple((Path(__file__).parent / "corpus.txt").read_text(encoding="utf-8").splitlines())
+
+
+@cache
+def vocabulary() -> str:
+    """The characters of the corpus and `END`, by code point; one character is one token, its id is its place here.
+
+    >>> vocabulary()[:6], len(vocabulary())
+    ('\\n ,.?A', 235)
+    """
+    return "".join(sorted(set(END).union(*corpus())))
+
+
+def encode(text: str) -> Tensor:
+    """The token ids of the characters of `text`, int64 (n,).
+
+    Raises TypeError for what is not a string, ValueError for a character that the corpus does not have.
+
+    >>> encode("tea" + END)
+    tensor([36, 23, 19,  0])
+    """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string, got {type(text).__name__}")
+    for position, character in enumerate(text):
+        if character not in vocabulary():
+            raise ValueError(f"{character!r} at position {position} is not in the vocabulary, the corpus's characters")
+    return torch.tensor([vocabulary().index(character) for character in text], dtype=torch.int64)
+
+
+def decode(tokens: Tensor) -> str:
+    """The text of token ids, int64 (n,).
+
+    Raises TypeError, ValueError or IndexError for what are not token ids of the vocabulary.
+
+    >>> decode(torch.tensor([36, 23, 19]))
+    'tea'
+    """
+    _check_token_ids(tokens, "tokens", "(n)", len(vocabulary()))
+    return "".join(vocabulary()[token] for token in tokens.tolist())
+
+
+class TinyLM(nn.Module):
+    """A causal transformer of one block: token and position embeddings, self-attention, MLP, residuals, layer norms.
+
+    With the vocabulary of the corpus it has 7,696 parameters, the output layer being the token embedding once more.
+    They are drawn from a generator with the given seed; the global generator is neither read nor moved.
+    Raises ValueError for a width that the heads cannot share.
+    Source: Vaswani et al. 2017; norms before, GELU and the tied output as in Radford et al. 2019, "GPT-2".
+
+    >>> model = TinyLM(len(vocabulary()))
+    >>> model(encode("the tea").unsqueeze(0)).shape
+    torch.Size([1, 7, 235])
+    """
+
+    def __init__(self, vocab_size: int, *, context: int = 48, width: int = 16, heads: int = 2, seed: int = 0) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
+        generator = torch.Generator().manual_seed(seed)
+
+        def weights(*shape: int) -> nn.Parameter:
+            return nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+
+        self.heads = heads
+        self.token_embedding = weights(vocab_size, width)
+        self.position_embedding = weights(context, width)
+        self.query_key_value = weights(width, 3 * width)
+        self.attention_output = weights(width, width)
+        self.mlp_hidden = weights(width, 4 * width)
+        self.mlp_output = weights(4 * width, width)
+        self.norms = nn.ModuleList(nn.LayerNorm(width, dtype=torch.float64) for _ in range(3))
+
+    def forward(self, inputs: Tensor, segment_ids: Tensor | None = None) -> Tensor:
+        """The logits of the next token at each position, which depend on it and earlier positions only.
+
+        inputs int64 (B, T), T at most `context` -> float64 (B, T, V). With `segment_ids` (B, T), see
+        `helpers.batches.pack`, every segment gets the logits that it would get alone in a row.
+        Raises TypeError, ValueError or IndexError for input that breaks the contract, and says where.
+        """
+        _check_token_ids(inputs, "inputs", "(B, T)", len(self.token_embedding))
+        context, length = len(self.position_embedding), inputs.shape[1]
+        if length > context:
+            raise ValueError(f"inputs must have at most {context} positions, the model's context, got {length}")
+        if segment_ids is None:
+            segment_ids = torch.zeros_like(inputs)
+        mask = attention_mask(segment_ids)  # (B, T, T)
+        if segment_ids.shape != inputs.shape:
+            shapes = f"{tuple(inputs.shape)} and {tuple(segment_ids.shape)}"
+            raise ValueError(f"inputs and segment_ids must have the same shape, got {shapes}")
+        positions = mask.sum(-1) - 1  # the earlier positions of the same segment, counted
+
+        x = self.token_embedding[inputs] + self.position_embedding[positions]  # (B, T, width)
+        x = x + self._attention(self.norms[0](x), mask)
+        x = x + gelu(self.norms[1](x) @ self.mlp_hidden) @ self.mlp_output
+        return self.norms[2](x) @ self.token_embedding.T
+
+    def _attention(self, x: Tensor, mask: Tensor) -> Tensor:
+        """x (B, T, width) -> (B, T, width): at each position a mean of the values that `mask` lets it see."""
+        query, key, value = (x @ self.query_key_value).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        scores = query @ key.mT / query.shape[-1] ** 0.5  # (B, heads, T, T)
+        weights = scores.masked_fill(~mask.unsqueeze(1), float("-inf")).softmax(-1)
+        return (weights @ value).transpose(1, 2).flatten(2) @ self.attention_output
+
+
+def train(
+    model: TinyLM,
+    rule: str = "token_mean",
+    *,
+    accumulation_steps: int = 1,
+    steps: int = 250,
+    learning_rate: float = 0.01,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[float]:
+    """Trains `model` on the corpus in place; returns the corpus's loss before step 1 and after every tenth step.
+
+    A step takes 8 sentences, in an order that follows from `seed` alone, and splits them into `accumulation_steps`
+    micro-batches, whose losses become one by `rule`, see `accumulate_gradients`. Three ways to train:
+      train(model)                                          the full batch
+      train(model, "mean_of_means", accumulation_steps=8)   naive accumulation, one sentence a micro-batch
+      train(model, "token_mean", accumulation_steps=8)      the same, repaired
+    The loss returned is the token mean over the whole corpus in nats, whatever the rule: one measure for all.
+    `progress(step, steps)`, if given, is called after each step.
+    Raises ValueError for another rule or when 8 sentences do not make so many micro-batches.
+    Source: the optimizer is Adam, Kingma & Ba 2015, algorithm 1, with β2 = 0.99.
+
+    >>> [f"{loss:.4f}" for loss in train(TinyLM(len(vocabulary())), steps=20)]
+    ['5.5504', '4.4130', '3.7914']
+    """
+    if not 1 <= accumulation_steps <= BATCH_SIZE:
+        raise ValueError(f"accumulation_steps must lie between 1 and {BATCH_SIZE} sentences, got {accumulation_steps}")
+    sequences = [encode(END + sentence + END) for sentence in corpus()]
+    everything = pack(sequences, length=len(model.position_embedding))
+    generator = torch.Generator().manual_seed(seed)
+    passes = steps * BATCH_SIZE // len(sequences) + 1  # through the corpus, in another order each time
+    order = torch.cat([torch.randperm(len(sequences), generator=generator) for _ in range(passes)])
+    order = order[: steps * BATCH_SIZE].view(steps, BATCH_SIZE).tolist()
+    parameters = list(model.parameters())
+    moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
+    losses = [_corpus_loss(model, *everything)]
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)  # the matrices are small: a second thread waits more than it works
+        for step, rows in enumerate(order, start=1):
+            micro_batches = [rows[i::accumulation_steps] for i in range(accumulation_steps)]
+            accumulate_gradients(model, [pad([sequences[i] for i in part]) for part in micro_batches], rule)
+            for parameter, (mean, square) in zip(parameters, moments, strict=True):
+                _adam_step(parameter, mean, square, step, learning_rate)
+            if step % MEASURE_EVERY == 0:
+                losses.append(_corpus_loss(model, *everything))
+            if progress is not None:
+                progress(step, steps)
+    finally:
+        torch.set_num_threads(threads)
+    return losses
+
+
+@torch.no_grad()
+def _corpus_loss(model: TinyLM, inputs: Tensor, targets: Tensor, segment_ids: Tensor) -> float:
+    return cross_entropy(model(inputs, segment_ids), targets).item()
+
+
+@torch.no_grad()
+def _adam_step(parameter: Tensor, mean: Tensor, square: Tensor, step: int, learning_rate: float) -> None:
+    """One step of Adam, by hand: to make the first optimizer of torch.optim takes 1.6 s and 75 MB, for its imports."""
+    beta1, beta2 = 0.9, 0.99
+    mean.lerp_(parameter.grad, 1 - beta1)
+    square.lerp_(parameter.grad.square(), 1 - beta2)
+    root = (square / (1 - beta2**step)).sqrt()
+    parameter -= learning_rate * mean / (1 - beta1**step) / (root + 1e-8)
+
+
+def _check_token_ids(tokens: Tensor, name: str, shape: str, size: int) -> None:
+    """Raises if `tokens` are not int64 token ids in [0, size) of the dimensions that `shape` names."""
+    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
+        kind = tokens.dtype if isinstance(tokens, Tensor) else type(tokens).__name__
+        raise TypeError(f"{name} must be an int64 tensor of token ids, got {kind}")
+    if tokens.dim() != shape.count(",") + 1:
+        raise ValueError(f"{name} must have shape {shape}, got {tuple(tokens.shape)}")
+    outside = (tokens < 0) | (tokens >= size)
+    if outside.any():
+        position = tuple(outside.nonzero()[0].tolist())
+        raise IndexError(f"token {tokens[position].item()} at position {position} of {name} is not in [0, {size})")
