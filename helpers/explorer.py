@@ -26,7 +26,7 @@ __all__ = ["BLUE", "GREY", "INK", "ORANGE", "Explorer", "canvas", "slider"]
 # One palette for all pictures. The colours differ in lightness too, so they survive a grey projector.
 INK, BLUE, ORANGE, GREY = "#1a1a1a", "#1f5a99", "#f0a030", "#bdbdbd"
 WIDTH = 960  # of every picture, in pixels of the page
-SHARPNESS = 1.5  # pixels of the picture to one of the page: legible when a teacher zooms in
+SHARPNESS = 1.25  # pixels of the picture to one of the page: legible when a teacher zooms in
 
 matplotlib.rcParams.update(
     {"font.size": 13, "axes.titlesize": 14, "axes.spines.top": False, "axes.spines.right": False}
