@@ -1,6 +1,7 @@
 """helpers/accumulation.py against plain loops over PyTorch's own mean, and against numbers worked out by hand."""
 
 import doctest
+from fractions import Fraction
 
 import pytest
 import torch
@@ -155,6 +156,17 @@ def test_gap_is_computed_in_double_precision():
     )
 
 
+@pytest.mark.parametrize(
+    ("counts", "means"), [([10**15, 10**15 + 1, 10**15 + 5], [0.1, 0.4, 0.2]), ([1, 2, 4], [1e9 + 0.1, 1e9 + 0.4, 1e9])]
+)
+def test_gap_is_exact_where_the_difference_of_the_two_means_is_not(counts, means):
+    """Against fractions. The difference of the two means, each rounded, would have six right digits here, or none."""
+    exact_means = [Fraction(mean) for mean in means]
+    token_mean = sum(n * m for n, m in zip(counts, exact_means, strict=True)) / sum(counts)
+    exact = sum(exact_means) / len(means) - token_mean
+    assert gap(counts, means).item() == pytest.approx(float(exact), rel=1e-12)
+
+
 @settings(max_examples=100, derandomize=True, deadline=None)
 @given(LOSSES)
 def test_gap_is_mean_of_means_minus_token_mean(values):
@@ -247,6 +259,10 @@ def test_an_older_gradient_is_discarded():
     _, first = accumulated(model, [pad(RAGGED)], "token_mean")
     _, second = accumulated(model, [pad(RAGGED)], "token_mean")
     assert first.equal(second)
+    model.unused = nn.Parameter(torch.ones(1))
+    model.unused.grad = torch.ones(1)
+    accumulate_gradients(model, [pad(RAGGED)])
+    assert model.unused.grad is None
 
 
 def test_the_loss_comes_without_a_graph():
@@ -305,7 +321,7 @@ EMPTY = torch.empty(0)
         (lambda: token_weights([4, 3], "sequence_mean"), ValueError, "give the counts of sequences"),
         (lambda: token_weights([0, 0], "token_mean"), ValueError, "none of the 2 micro-batches has a valid token"),
         (lambda: token_weights([3, 0], "mean_of_means"), ValueError, "micro-batch 1 has no valid token"),
-        (lambda: token_weights([3, -2], "token_mean"), ValueError, r"cannot have -2 valid tokens, as counts\[1\] says"),
+        (lambda: token_weights([3, -1], "token_mean"), ValueError, r"cannot have -1 valid tokens, as counts\[1\] says"),
         (lambda: token_weights([], "token_mean"), ValueError, "there is no micro-batch"),
         (lambda: token_weights([1.0], "token_mean"), TypeError, "counts must be integers, .* got torch.float32"),
         (lambda: token_weights([True], "token_mean"), TypeError, "counts must be integers, .* got torch.bool"),
@@ -313,7 +329,7 @@ EMPTY = torch.empty(0)
         (lambda: token_weights(7, "token_mean"), ValueError, r"one for each micro-batch, \(K,\), got shape \(\)"),
         (lambda: gap([4, 0], [1.0, 1.0]), ValueError, "micro-batch 1 has no valid token"),
         (lambda: gap([4, 3], [1.0]), ValueError, r"means must have one for each of 2 counts, got shape \(1,\)"),
-        (lambda: gap([4, 3], [1.0, float("nan")]), ValueError, "means must be finite, got nan at position 1"),
+        (lambda: gap([4, 3, 2], [1.0, float("nan"), float("inf")]), ValueError, "finite, got nan at position 1"),
         (lambda: gap([4, 3], [float("inf"), 1.0]), ValueError, "means must be finite, got inf at position 0"),
     ],
 )
@@ -346,7 +362,7 @@ IDS = torch.tensor([[1, 2]])
         ([(IDS, IDS * 0 - 100)] * 2, "token_mean", ValueError, "none of the 2 micro-batches has a valid token"),
         ([(IDS, IDS), (IDS, IDS * 0 - 100)], "mean_of_means", ValueError, "micro-batch 1 has no valid token"),
         (
-            [(IDS, IDS), (IDS.expand(2, 2), torch.tensor([[1, -100], [-100, -100]]))],
+            [(IDS, IDS), (IDS.expand(3, 2), torch.tensor([[1, -100], [-100, -100], [-100, -100]]))],
             "sequence_mean",
             ValueError,
             "sequence 1 of micro-batch 1 has no valid token, so no mean: leave it out",

@@ -2,6 +2,7 @@
 
 import doctest
 import math
+from dataclasses import FrozenInstanceError
 
 import pytest
 import torch
@@ -91,6 +92,11 @@ def test_the_table_of_the_lessons():
         ("float32", "88.7228", "-103.97"),
         ("float64", "709.7827", "-745.13"),
     ]
+
+
+def test_the_answer_that_is_kept_cannot_be_changed():
+    with pytest.raises(FrozenInstanceError):
+        limits(torch.float32).largest = 1.0
 
 
 @pytest.mark.parametrize("dtype", [torch.int64, torch.float8_e5m2, torch.complex64, "float16", None])
