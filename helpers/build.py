@@ -3,6 +3,7 @@
 python -m helpers.build                     build every lesson
 python -m helpers.build --only 02           build one
 python -m helpers.build --check             execute nothing; fail if an edition is not what its source gives
+python -m helpers.build --confirm CELL_ID   after reading both cells of a pair: note it, and build that lesson
 python -m helpers.build --repo OWNER/NAME   move all links and setup cells to another repository
 """
 
@@ -25,6 +26,7 @@ from nbformat import NotebookNode
 from PIL import Image
 
 from helpers.editions import LARGEST, METADATA, ROOT, dirt, edition, edition_path, lessons, problems, repository
+from helpers.pairs import confirm, stale
 
 LANGUAGES = ("both", "zh", "en")
 
@@ -33,10 +35,18 @@ class BuildError(Exception):
     """A lesson that cannot be built; the message names the lesson and the cell."""
 
 
-def build(only: str = "") -> None:
-    """Execute each lesson in its three editions; a lesson's files are written when all three have run."""
-    for path in lessons(only):
-        source = nbformat.read(path, 4)
+def build(only: str = "", confirmed: str = "") -> None:
+    """Execute each lesson in its three editions; a lesson's files are written when all three have run.
+
+    With `confirmed`, the start of a cell's id, only the lessons with such a pair, noting that both cells were read.
+    """
+    sources = [(path, nbformat.read(path, 4)) for path in lessons(only)]
+    if confirmed:
+        count = {path: confirm(source, confirmed) for path, source in sources}
+        sources = [(path, source) for path, source in sources if count[path]]
+        if not sources:
+            raise BuildError(f"no pair waits to be confirmed whose cell has an id that starts with {confirmed}")
+    for path, source in sources:
         if found := list(problems(source)):
             raise BuildError(f"{path.name}, {found[0]}")
         books = [(edition(source, path, language), edition_path(path, language)) for language in LANGUAGES]
@@ -59,6 +69,7 @@ def execute(book: NotebookNode, path: Path) -> None:
         resources={"metadata": {"path": str(path.parent)}},
         store_widget_state=False,
         record_timing=False,
+        coalesce_streams=True,
         on_cell_execute=lambda cell, cell_index: running.append(cell_index),
     )
     try:
@@ -111,6 +122,8 @@ def differences() -> Iterator[str]:
             yield f"{path.relative_to(ROOT).as_posix()} has no bilingual lesson behind it"
     for path in lessons():
         source = nbformat.read(path, 4)
+        for sentence in stale(source):
+            yield f"{path.relative_to(ROOT).as_posix()}, {sentence}"
         for language in LANGUAGES:
             target = edition_path(path, language)
             name = target.relative_to(ROOT).as_posix()
@@ -174,6 +187,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m helpers.build", description="Build the editions of the lessons.")
     parser.add_argument("--only", default="", metavar="NN", help="build one lesson, by its number")
     parser.add_argument("--check", action="store_true", help="execute nothing; fail if an edition is not up to date")
+    parser.add_argument("--confirm", default="", metavar="CELL_ID", help="note that both cells of a pair were read")
     parser.add_argument("--repo", metavar="OWNER/NAME", help="move links and setup cells to another repository")
     options = parser.parse_args(arguments)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # kernels start in the environment of this Python
@@ -182,12 +196,12 @@ def main(arguments: list[str] | None = None) -> None:
             move(options.repo)
         elif options.check:
             if found := list(differences()):
-                raise BuildError("\n".join([*found, "to mend it: python -m helpers.build"]))
+                raise BuildError("\n".join([*found, "python -m helpers.build mends what is not a matter of reading"]))
             print(f"{len(lessons())} lessons: every edition is what its source gives")
         elif not lessons(options.only):
             raise BuildError(f"there is no lesson {options.only}")
         else:
-            build(options.only)
+            build(options.only, options.confirm)
     except BuildError as error:
         sys.exit(f"error: {error}")
 

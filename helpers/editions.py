@@ -3,6 +3,7 @@
 A prose cell holds one language and says which in a tag, `zh` or `en`; the two cells of a pair stand together,
 Chinese first. A cell without a language tag belongs to both. Three kinds of cells are written from here:
 `links` (languages, Colab, neighbours), `setup` (the first code cell), and the first line of each `solution`.
+The tag `cited` marks prose that states numbers from elsewhere, and says from where.
 """
 
 import re
@@ -14,7 +15,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).parents[1]
 NOTEBOOKS = ROOT / "notebooks"
-TAGS = {"zh", "en", "links", "setup", "solution"}
+TAGS = {"zh", "en", "links", "setup", "solution", "cited"}
 NAMES = {"both": "双语 · Bilingual", "zh": "中文", "en": "English"}
 LARGEST = 400_000  # bytes of a stored notebook
 METADATA = {
@@ -77,7 +78,10 @@ def edition(lesson: NotebookNode, path: Path, language: str) -> NotebookNode:
             summary = {"zh": "答案", "en": "Solution", "both": "答案 · Solution"}[language]
             source = re.sub("<summary>.*</summary>", f"<summary>{summary}</summary>", source, count=1)
         new = nbformat.v4.new_code_cell if cell.cell_type == "code" else nbformat.v4.new_markdown_cell
-        cells.append(new(source, id=cell.id, metadata={"tags": tags} if tags else {}))
+        metadata = {"tags": tags} if tags else {}
+        if language == "both" and "pair" in cell.metadata:
+            metadata["pair"] = cell.metadata["pair"]
+        cells.append(new(source, id=cell.id, metadata=metadata))
     return nbformat.v4.new_notebook(cells=cells, metadata=METADATA, nbformat_minor=5)
 
 

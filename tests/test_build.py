@@ -10,7 +10,7 @@ import nbformat
 import pytest
 from PIL import Image
 
-from helpers import build, editions
+from helpers import build, editions, pairs
 
 ROOT = Path(__file__).parents[1]
 
@@ -61,7 +61,7 @@ def built_once(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         folder = repository_in(tmp_path_factory.mktemp("built"), patch)
         put(folder, CELLS)
-        build.main([])
+        build.main(["--confirm", "cell"])
     return folder / "notebooks"
 
 
@@ -82,6 +82,13 @@ def complaint(*arguments: str) -> str:
         build.main(list(arguments))
     assert str(stop.value.code).startswith("error: ")
     return str(stop.value.code)
+
+
+def change(clone: Path, at: int, source: str) -> None:
+    """Edit a cell of the source, as in Jupyter."""
+    book = read(clone)
+    book.cells[at].source = source
+    nbformat.write(book, clone / "notebooks" / "01_scores.ipynb")
 
 
 def read(clone: Path, language: str = "both") -> nbformat.NotebookNode:
@@ -158,6 +165,13 @@ def test_what_jupyter_adds_is_taken_away(built):
     nbformat.write(book, path)
     build.main([])
     assert path.read_bytes() == before
+
+
+def test_what_a_cell_prints_is_stored_in_one_piece(clone):
+    code = "import sys, time\n\nprint(1, flush=True)\ntime.sleep(0.3)\nprint(2)"
+    put(clone, [*CELLS[:7], ("code", code, []), CELLS[8]])
+    build.main([])
+    assert [output.text for output in read(clone).cells[7].outputs] == ["1\n2\n"]
 
 
 def test_a_stored_picture_has_no_widget_behind_it(clone):
@@ -350,3 +364,51 @@ def test_moving_to_another_repository_executes_nothing(built, monkeypatch):
 
 def test_a_repository_needs_an_owner_and_a_name(built):
     assert complaint("--repo", "https://github.com/a/b").startswith("error: the repository must be OWNER/NAME")
+
+
+# pairs
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({}, []),
+        ({5: "中文 \n"}, []),
+        ({5: "中文改了"}, ["cell 6 (zh) changed"]),
+        ({6: "English, changed"}, ["cell 7 (en) changed"]),
+        ({5: "中文改了", 6: "English, changed"}, ["cell 6 (zh) and cell 7 (en) changed"]),
+        ({0: "# 01 另一个", 6: "English, changed"}, ["cell 1 (zh) changed", "cell 7 (en) changed"]),
+    ],
+)
+def test_a_pair_is_stale_when_one_cell_or_both_have_changed(built, changes, named):
+    book = read(built)
+    for at, source in changes.items():
+        book.cells[at].source = source
+    assert [sentence.partition(":")[0] for sentence in pairs.stale(book)] == named
+
+
+def test_a_stale_pair_is_confirmed_by_its_id(built):
+    change(built, 0, "# 01 另一个")
+    change(built, 5, "中文改了")
+    said = complaint("--check")
+    assert "notebooks/01_scores.ipynb, cell 6 (zh) changed: read both" in said
+    assert "python -m helpers.build --confirm cell-5\n" in said
+    build.main(["--confirm", "cell-6"])
+    said = complaint("--check")
+    assert "cell 1 (zh) changed" in said
+    assert "cell 6" not in said
+    assert read(built, "zh").cells[4].source == "中文改了"
+    assert "no pair waits to be confirmed" in complaint("--confirm", "cell-5")
+
+
+def test_the_editions_in_one_language_know_nothing_of_pairs(built):
+    assert read(built).cells[5].metadata["pair"]
+    for language in ("zh", "en"):
+        assert not any("pair" in cell.metadata for cell in read(built, language).cells)
+
+
+def test_a_pair_that_was_never_read_is_stale():
+    assert [sentence.partition(":")[0] for sentence in pairs.stale(notebook(CELLS))] == [
+        "cell 1 (zh) and cell 2 (en) changed",
+        "cell 6 (zh) and cell 7 (en) changed",
+    ]

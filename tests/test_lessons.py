@@ -9,6 +9,7 @@ import pytest
 
 from helpers import build
 from helpers.editions import NOTEBOOKS, edition_path, lessons, tags_of
+from tests.numbers import unsupported
 
 EDITIONS = [edition_path(path, language) for path in lessons() for language in ("both", "zh", "en")]
 CJK = "\u4e00-\u9fff"
@@ -126,6 +127,34 @@ def test_an_edition_holds_one_language(path):
         assert "○ awaiting your answer\n" in printed
     if path.parent.name == "zh":
         assert not any("en" in tags_of(cell) for cell in cells)
+
+
+# numbers
+
+
+@pytest.mark.parametrize("path", EDITIONS, ids=name_of)
+def test_every_number_in_prose_is_computed_or_cited(path):
+    assert not list(unsupported(nbformat.read(path, 4)))
+
+
+@pytest.mark.parametrize(
+    ("prose", "tags", "said"),
+    [
+        ("0.9273 and 0.93, $3.40 \\times 10^{-5}$, 3.4e-05, 92.7 %, `0.1`, 0.10, [1](a2.5.md)", ["en"], []),
+        ("是 0.9274，不是 0.92。", ["zh"], ["cell 2 states 0.9274", "cell 2 states 0.92"]),
+        ("$$x = 3.41 \\times 10^{-5}$$ 3.5e-05", [], ["cell 2 states 3.41 \\times 10^{-5}", "cell 2 states 3.5e-05"]),
+        ("92.8 % of 9.27", ["en"], ["cell 2 states 92.8 %", "cell 2 states 9.27"]),
+        ("version 4.45.2", ["en"], ["cell 2 states 4.45.2"]),
+        ("0.58 (Smith 2019), [4.6](https://example.org)", ["en", "cited"], []),
+        ("0.58, they say", ["en", "cited"], ["cell 2 is tagged cited and has neither a link nor a year"]),
+        ("0.58", ["solution"], []),
+    ],
+)
+def test_numbers_in_prose_are_found(prose, tags, said):
+    code = nbformat.v4.new_code_cell("x = 0.1")
+    code.outputs = [nbformat.v4.new_output("stream", text="0.9273, 3.4e-05\n")]
+    book = nbformat.v4.new_notebook(cells=[code, nbformat.v4.new_markdown_cell(prose, metadata={"tags": tags})])
+    assert list(unsupported(book)) == said
 
 
 # language
