@@ -137,7 +137,7 @@ def control_in_the_browser() -> Iterator[Row]:
         return
     cells = [nbformat.v4.new_code_cell(source) for source in (SETUP + EXPLORER, INTERACT)]
     book = nbformat.v4.new_notebook(cells=cells, metadata=METADATA)
-    with lab.lab(benchmark=nbformat.writes(book)) as address, lab.chromium() as page:
+    with lab.serve(benchmark=nbformat.writes(book)) as address, lab.chromium() as page:
         lab.open_notebook(page, address, "benchmark.ipynb")
         lab.run_all(page)
         page.wait_for_timeout(2000)

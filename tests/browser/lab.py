@@ -46,21 +46,35 @@ ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
 
 
 @contextmanager
-def lab(**more: str) -> Iterator[str]:
-    """Serve a copy of the notebooks in JupyterLab, with `more` of them by name, and give its address."""
-    with tempfile.TemporaryDirectory() as folder, socket.socket() as probe:
+def a_copy_of_the_lessons() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
         for name in ("helpers", "notebooks"):
             shutil.copytree(
                 ROOT / name, Path(folder) / name, ignore=shutil.ignore_patterns("__pycache__", ".ipynb_checkpoints")
             )
-        for name, text in more.items():
-            (Path(folder) / "notebooks" / f"{name}.ipynb").write_text(text, encoding="utf-8")
+        yield Path(folder)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-        probe.close()
-        command = [sys.executable, "-m", "jupyterlab", *QUIET, f"--port={port}", f"--ServerApp.root_dir={folder}"]
+        return probe.getsockname()[1]
+
+
+@contextmanager
+def serve(**more: str) -> Iterator[str]:
+    """Serve a copy of the notebooks in JupyterLab, with `more` of them by name, and give its address."""
+    with a_copy_of_the_lessons() as folder:
+        for name, text in more.items():
+            (folder / "notebooks" / f"{name}.ipynb").write_text(text, encoding="utf-8")
+        command = [sys.executable, "-m", "jupyterlab", *QUIET, f"--port={(port := free_port())}"]
         environment = {**os.environ, "JUPYTER_PREFER_ENV_PATH": "1"}
-        server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        server = subprocess.Popen(
+            [*command, f"--ServerApp.root_dir={folder}"],
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         try:
             yield wait_for(f"http://127.0.0.1:{port}")
         finally:
@@ -75,7 +89,7 @@ def wait_for(address: str) -> str:
             return address
         except OSError:
             time.sleep(0.1)
-    raise TimeoutError(f"JupyterLab does not answer at {address}")
+    raise TimeoutError(f"nothing answers at {address}")
 
 
 @contextmanager

@@ -1,0 +1,134 @@
+"""What a browser test asks of a lesson in any front end: it runs, and every control answers to key and mouse."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import ModuleType
+
+from playwright.sync_api import Locator, Page
+
+SCREENSHOTS = Path(__file__).with_name("screenshots")
+SLIDERS = ".noUi-handle, .ui-slider-handle"
+BOXES = ".widget-label, .widget-readout, .widget-dropdown select, .widget-html img"
+# of the controls' words and numbers, and of the picture: none may be cut, none may lie on another
+WORDS = """(cell, selector) => [...cell.querySelectorAll(selector)]
+    .filter(element => element.offsetParent)
+    .map(element => {
+        const box = element.getBoundingClientRect();
+        const cut = element.matches('.widget-label') && element.scrollWidth > element.clientWidth;
+        return {text: element.innerText, cut, left: box.left, right: box.right, top: box.top, bottom: box.bottom};
+    })"""
+
+
+def run_lesson(front_end: ModuleType, page: Page, address: str, path: str) -> None:
+    """Open a lesson, run it, move every control of every explorer in it, and look for what should not be there."""
+    complaints = []
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    front_end.open_notebook(page, address, path)
+    assert front_end.run_all(page) == []
+    cells = front_end.explorers(page)
+    assert cells, "no explorer is shown"
+    for index in cells:
+        cell = front_end.show_cell(page, index)
+        try:
+            move_controls(page, cell)
+            check_words(cell)
+        except Exception as error:
+            raise AssertionError(f"{path}, cell {index + 1}: {error}") from error
+        finally:
+            keep_screenshot(page, f"{front_end.__name__.rpartition('.')[2]}_{path}_{index + 1:03}")
+    assert page.evaluate(front_end.ERRORS) == []
+    assert complaints == []
+
+
+def move_controls(page: Page, cell: Locator) -> None:
+    """Move each control by keyboard and by mouse, and see that the picture changes."""
+    picture = cell.locator("img[alt]").first
+    picture.wait_for(timeout=10_000)
+    check_picture(picture)
+
+    def changes(move: Callable, ways: Sequence) -> None:
+        """`move` one way or another, since a control may stand at its end, changes the picture."""
+        before = picture.get_attribute("src")
+        for way in ways:
+            move(way)
+            for _ in range(40):
+                if cell.evaluate("(cell, old) => cell.querySelector('img[alt]').src !== old", before):
+                    return
+                page.wait_for_timeout(25)
+        raise AssertionError(f"nothing moves by {list(ways)}; the picture says {picture.get_attribute('alt')!r}")
+
+    moved = 0
+    for slider in cell.locator(SLIDERS).all():
+        changes(slider.press, ("ArrowRight", "ArrowLeft"))
+        changes(partial(drag, page, slider), (-60, 60))
+        moved += 1
+    for menu in cell.locator(".widget-dropdown select").all():
+        changes(partial(choose_by_key, menu), ("ArrowDown", "ArrowUp"))
+        chosen = menu.evaluate("menu => menu.selectedIndex")
+        changes(
+            menu.select_option,
+            [
+                [value]
+                for n, value in enumerate(menu.evaluate("menu => [...menu.options].map(option => option.value)"))
+                if n != chosen
+            ],
+        )
+        moved += 1
+    for box in cell.locator("input[type=checkbox]").all():
+        changes(box.press, ("Space",))
+        changes(lambda _, box=box: box.click(), (None,))
+        moved += 1
+    assert moved, "an explorer without controls"
+    check_picture(picture)
+
+
+def choose_by_key(menu: Locator, key: str) -> None:
+    """Arrow keys belong to the notebook until the menu is open."""
+    for press in ("Space", key, "Enter"):
+        menu.press(press)
+
+
+def drag(page: Page, handle: Locator, far: int) -> None:
+    handle.scroll_into_view_if_needed()
+    box = handle.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.mouse.move(x + far / 2, y, steps=2)
+    page.mouse.move(x + far, y, steps=2)
+    page.mouse.up()
+
+
+def check_picture(picture: Locator) -> None:
+    """It has loaded, it shows something, and it says what."""
+    assert picture.get_attribute("alt").strip(), "a picture without alternative text"
+    colours = picture.evaluate("""async image => {
+        await image.decode();
+        const canvas = document.createElement('canvas');
+        [canvas.width, canvas.height] = [image.naturalWidth, image.naturalHeight];
+        const context = canvas.getContext('2d');
+        context.drawImage(image, 0, 0);
+        const {data} = context.getImageData(0, 0, canvas.width, canvas.height);
+        return new Set(new Uint32Array(data.buffer)).size;
+    }""")
+    assert colours > 10, f"a picture of {colours} colours"
+
+
+def check_words(cell: Locator) -> None:
+    boxes = cell.evaluate(WORDS, BOXES)
+    for at, one in enumerate(boxes):
+        assert not one["cut"], f"the label {one['text']!r} is cut"
+        for other in boxes[at + 1 :]:
+            apart = (
+                one["right"] <= other["left"] + 1
+                or other["right"] <= one["left"] + 1
+                or one["bottom"] <= other["top"] + 1
+                or other["bottom"] <= one["top"] + 1
+            )
+            assert apart, f"{one['text']!r} lies on {other['text']!r}"
+
+
+def keep_screenshot(page: Page, name: str) -> None:
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / f"{name.replace('/', '_').replace('.ipynb', '')}.png")
