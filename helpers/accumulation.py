@@ -60,9 +60,9 @@ def token_weights(counts: Tensor | Sequence[int], rule: str) -> Tensor:
     >>> 1 / token_weights([4, 3], "mean_of_means")
     tensor([8., 6.], dtype=torch.float64)
     """
-    if rule not in ("token_mean", "mean_of_means"):
+    if not isinstance(rule, str) or rule not in ("token_mean", "mean_of_means"):
         message = f'rule must be "token_mean" or "mean_of_means", got {rule!r}'
-        if rule == "sequence_mean":
+        if isinstance(rule, str) and rule == "sequence_mean":
             message += '; for that, give the counts of sequences and say "mean_of_means"'
         raise ValueError(message)
     counts = _checked_counts(counts, each=rule == "mean_of_means")
@@ -84,7 +84,7 @@ def gap(counts: Tensor | Sequence[int], means: Tensor | Sequence[float]) -> Tens
     tensor(0.5000, dtype=torch.float64)
     """
     counts = _checked_counts(counts, each=True)
-    means = torch.as_tensor(means, dtype=torch.float64)
+    means = _as_tensor(means, "means must be real numbers, the mean loss of each micro-batch", torch.float64)
     if means.shape != counts.shape:
         raise ValueError(f"means must have one for each of {len(counts)} counts, got shape {tuple(means.shape)}")
     if not means.isfinite().all():
@@ -131,7 +131,7 @@ def accumulate_gradients(
 
 def _weights(counts: list[Tensor], rule: str) -> Sequence[Tensor]:
     """The weight of the tokens of each micro-batch, () or (B_i, 1), from the valid tokens of its rows, (B_i,)."""
-    if rule not in RULES:
+    if not isinstance(rule, str) or rule not in RULES:
         raise ValueError(f"rule must be one of {', '.join(RULES)}, got {rule!r}")
     if rule != "sequence_mean":
         return token_weights(torch.stack([rows.sum() for rows in counts]), rule)
@@ -156,14 +156,23 @@ def _checked_losses(micro_losses: Sequence[Tensor]) -> list[Tensor]:
     return [losses.float() if losses.dtype in (torch.float16, torch.bfloat16) else losses for losses in micro_losses]
 
 
+def _as_tensor(values: Tensor | Sequence[float], wanted: str, dtype: torch.dtype | None = None) -> Tensor:
+    try:
+        if not torch.as_tensor(values).is_complex():
+            return torch.as_tensor(values, dtype=dtype)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        pass
+    raise TypeError(f"{wanted}, got {values!r}")
+
+
 def _checked_counts(counts: Tensor | Sequence[int], each: bool = False) -> Tensor:
     """`counts` in float64; raises if the micro-batches have no token, or if `each` is to have one and does not."""
-    counts = torch.as_tensor(counts)
+    counts = _as_tensor(counts, "counts must be integers, the valid tokens of each micro-batch")
     if counts.dim() != 1:
         raise ValueError(f"counts must be one for each micro-batch, (K,), got shape {tuple(counts.shape)}")
     if len(counts) == 0:
         raise ValueError("there is no micro-batch, so there is no mean: give at least one")
-    if counts.is_floating_point() or counts.is_complex() or counts.dtype == torch.bool:
+    if counts.is_floating_point() or counts.dtype == torch.bool:
         raise TypeError(f"counts must be integers, the valid tokens of each micro-batch, got {counts.dtype}")
     for i, count in enumerate(counts.tolist()):
         if count < 0:

@@ -102,7 +102,7 @@ def pack(
             [1, 1, 0, 0, 0, 0]])
     """
     tokens, prompt_lengths = _checked(sequences, prompt_lengths, pad_id)
-    if not isinstance(length, int):
+    if type(length) is not int or abs(length) >= 2**63:
         raise TypeError(f"length must be an int, got {_kind(length)}")
     rows, room, segment = [], 0, 0
     for i, (sequence, prompt_length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
@@ -148,15 +148,19 @@ def _checked(
     sequences: Sequence[Tensor | Sequence[int]], prompt_lengths: Sequence[int] | None, pad_id: int
 ) -> tuple[list[Tensor], Sequence[int]]:
     """`sequences` as tensors and a prompt length for each; raises if there is nothing to predict or to pad with."""
+    if not isinstance(sequences, list | tuple | Tensor) or (isinstance(sequences, Tensor) and sequences.dim() != 2):
+        raise TypeError(f"sequences must be a list of token sequences, got {_kind(sequences)}")
     tokens = [_token_ids(sequence, f"sequence {i}") for i, sequence in enumerate(sequences)]
     if all(len(sequence) < 2 for sequence in tokens):
         raise ValueError(f"none of the {len(tokens)} sequences has two tokens, so there is nothing to predict")
-    if not isinstance(pad_id, int):
+    if type(pad_id) is not int:
         raise TypeError(f"pad_id must be an int, got {_kind(pad_id)}")
-    if pad_id < 0:
+    if not 0 <= pad_id < 2**63:
         raise ValueError(f"pad_id must be a token id, 0 or more, got {pad_id}: only targets are filled with -100")
     if prompt_lengths is None:
         return tokens, [0] * len(tokens)
+    if not isinstance(prompt_lengths, list | tuple):
+        raise TypeError(f"prompt_lengths must be a list of ints, got {_kind(prompt_lengths)}")
     if len(prompt_lengths) != len(tokens):
         raise ValueError(f"prompt_lengths must have one for each of {len(tokens)} sequences, got {len(prompt_lengths)}")
     for i, (sequence, prompt_length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
@@ -167,7 +171,10 @@ def _checked(
 def _token_ids(tokens: Tensor | Sequence[int], name: str) -> Tensor:
     """`tokens`, checked, as an int64 tensor."""
     if isinstance(tokens, list | tuple):
-        tokens = torch.tensor(tokens) if tokens else torch.empty(0, dtype=torch.int64)
+        for position, token in enumerate(tokens):
+            if type(token) is not int or abs(token) >= 2**63:
+                raise TypeError(f"{name} must be int64 token ids, got {token!r} at position {position}")
+        tokens = torch.tensor(tokens, dtype=torch.int64)
     if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
         raise TypeError(f"{name} must be int64 token ids, a tensor or a list of ints, got {_kind(tokens)}")
     if tokens.dim() != 1:
@@ -180,7 +187,7 @@ def _token_ids(tokens: Tensor | Sequence[int], name: str) -> Tensor:
 
 def _check_prompt(prompt_length: int, n: int, name: str) -> None:
     """Raises if a sequence of `n` tokens cannot begin with a prompt of `prompt_length` tokens."""
-    if not isinstance(prompt_length, int):
+    if type(prompt_length) is not int:
         raise TypeError(f"{name} must be an int, got {_kind(prompt_length)}")
     if not 0 <= prompt_length <= n:
         raise ValueError(f"{name} must lie between 0 and the {n} tokens of its sequence, got {prompt_length}")

@@ -33,7 +33,7 @@ def set_language(code: str) -> None:
     >>> set_language("both")
     """
     global _language
-    if code not in LANGUAGES:
+    if not isinstance(code, str) or code not in LANGUAGES:
         raise ValueError(f'the language must be "zh", "en" or "both", got {code!r}')
     _language = code
 

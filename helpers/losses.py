@@ -53,6 +53,8 @@ def logsumexp(logits: Tensor, dim: int = -1, keepdim: bool = False) -> Tensor:
     tensor(1000.6932)
     """
     logits = _full_precision(logits, dim)
+    if not isinstance(keepdim, bool):
+        raise TypeError(f"keepdim must be True or False, got {keepdim!r}")
     shift = _shift(logits, dim)
     shift = shift.masked_fill(shift.isinf(), 0.0)  # inf - inf would be nan
     total = shift + (logits - shift).exp().sum(dim, keepdim=True).log()
@@ -98,12 +100,12 @@ def cross_entropy(
     """
     logits = _full_precision(logits)
     valid = _valid_targets(logits, targets, ignore_index)
-    if reduction not in ("none", "sum", "mean"):
+    if not isinstance(reduction, str) or reduction not in ("none", "sum", "mean"):
         raise ValueError(f'reduction must be "none", "sum" or "mean", got {reduction!r}')
-    if not 0.0 <= label_smoothing <= 1.0:
+    if not isinstance(label_smoothing, int | float) or not 0.0 <= label_smoothing <= 1.0:
         raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing!r}")
-    if weight is not None and not isinstance(weight, Tensor):
-        raise TypeError(f"weight must be a tensor, got {type(weight).__name__}")
+    if weight is not None and not (isinstance(weight, Tensor) and weight.is_floating_point()):
+        raise TypeError(f"weight must be a floating-point tensor, got {_kind(weight)}")
     if weight is not None and weight.shape != logits.shape[-1:]:
         raise ValueError(f"weight must have one value a class, ({logits.shape[-1]},), got {tuple(weight.shape)}")
 
@@ -138,20 +140,22 @@ def z_loss(
     tensor(6.0731)
     """
     logits = _full_precision(logits)
-    squares = logsumexp(logits).square()
+    if not isinstance(coefficient, int | float):
+        raise TypeError(f"coefficient must be a number, got {_kind(coefficient)}")
+    squares = float(coefficient) * logsumexp(logits).square()
     if targets is None:
-        return coefficient * squares.mean()
+        return squares.mean()
     valid = _valid_targets(logits, targets, ignore_index)
-    return coefficient * (torch.where(valid, squares, 0.0).sum() / valid.sum())
+    return torch.where(valid, squares, 0.0).sum() / valid.sum()
 
 
 def _full_precision(logits: Tensor, dim: int = -1) -> Tensor:
     """`logits`, checked, and in fp32 if they came in half precision."""
-    if not isinstance(logits, Tensor):
-        raise TypeError(f"logits must be a tensor, got {type(logits).__name__}")
-    if not logits.is_floating_point():
-        raise TypeError(f"logits must be floating point, got {logits.dtype}")
-    if logits.dim() == 0 or logits.shape[dim] == 0:
+    if not isinstance(logits, Tensor) or not logits.is_floating_point():
+        raise TypeError(f"logits must be a floating-point tensor, got {_kind(logits)}")
+    if type(dim) is not int:  # True is one too
+        raise TypeError(f"dim must be an int, got {_kind(dim)}")
+    if not -logits.dim() <= dim < logits.dim() or logits.shape[dim] == 0:
         raise ValueError(f"logits need at least one class in dimension {dim}, got shape {tuple(logits.shape)}")
     return logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
 
@@ -163,10 +167,10 @@ def _shift(logits: Tensor, dim: int) -> Tensor:
 
 def _valid_targets(logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
     """Where `targets` counts, as a mask of its shape; raises if `targets` cannot be the targets of `logits`."""
-    if not isinstance(targets, Tensor):
-        raise TypeError(f"targets must be a tensor, got {type(targets).__name__}")
-    if targets.dtype != torch.int64:
-        raise TypeError(f"targets must be int64 class numbers, got {targets.dtype}")
+    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
+        raise TypeError(f"targets must be a tensor of int64 class numbers, got {_kind(targets)}")
+    if not isinstance(ignore_index, int) or abs(ignore_index) >= 2**63:
+        raise TypeError(f"ignore_index must be an int of 64 bits, got {ignore_index!r}")
     if targets.shape != logits.shape[:-1]:
         message = f"targets must have shape {tuple(logits.shape[:-1])}, one for each row of logits"
         message += f" {tuple(logits.shape)}, got {tuple(targets.shape)}"
@@ -182,3 +186,7 @@ def _valid_targets(logits: Tensor, targets: Tensor, ignore_index: int) -> Tensor
             f" nor ignore_index {ignore_index}"
         )
     return valid
+
+
+def _kind(value: object) -> str:
+    return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__

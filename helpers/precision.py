@@ -37,7 +37,6 @@ class Limits:
     exp_underflow: float
 
 
-@cache
 def limits(dtype: torch.dtype) -> Limits:
     """What `torch.finfo` says of `dtype`, one of `DTYPES`, and where `torch.exp` leaves its range, found by bisection.
 
@@ -53,8 +52,13 @@ def limits(dtype: torch.dtype) -> Limits:
     >>> f"{limits(torch.float32).exp_overflow:.4f} {limits(torch.float32).exp_underflow:.3f}"
     '88.7228 -103.972'
     """
-    if dtype not in DTYPES:
+    if not isinstance(dtype, torch.dtype) or dtype not in DTYPES:
         raise TypeError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+    return _limits(dtype)
+
+
+@cache
+def _limits(dtype: torch.dtype) -> Limits:
     info = torch.finfo(dtype)
     return Limits(
         name=str(dtype).removeprefix("torch."),

@@ -86,6 +86,11 @@ class TinyLM(nn.Module):
 
     def __init__(self, vocab_size: int, *, context: int = 48, width: int = 16, heads: int = 2, seed: int = 0) -> None:
         super().__init__()
+        for name, size in (("vocab_size", vocab_size), ("context", context), ("width", width), ("heads", heads)):
+            if type(size) is not int or not 0 < size < 2**31:
+                raise ValueError(f"{name} must be an int of 1 or more, got {size!r}")
+        if type(seed) is not int or abs(seed) >= 2**63:
+            raise TypeError(f"seed must be an int of 64 bits, got {seed!r}")
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
         generator = torch.Generator().manual_seed(seed)
@@ -159,8 +164,14 @@ def train(
     >>> [f"{loss:.4f}" for loss in train(TinyLM(len(vocabulary())), steps=20)]
     ['5.5504', '4.4130', '3.7914']
     """
-    if not 1 <= accumulation_steps <= BATCH_SIZE:
-        raise ValueError(f"accumulation_steps must lie between 1 and {BATCH_SIZE} sentences, got {accumulation_steps}")
+    if not isinstance(model, TinyLM):
+        raise TypeError(f"model must be a TinyLM, got {type(model).__name__}")
+    if type(steps) is not int or steps < 0:
+        raise ValueError(f"steps must be an int of 0 or more, got {steps!r}")
+    if type(accumulation_steps) is not int or not 1 <= accumulation_steps <= BATCH_SIZE:
+        raise ValueError(
+            f"accumulation_steps must lie between 1 and {BATCH_SIZE} sentences, got {accumulation_steps!r}"
+        )
     sequences = [encode(END + sentence + END) for sentence in corpus()]
     everything = pack(sequences, length=len(model.position_embedding))
     generator = torch.Generator().manual_seed(seed)

@@ -210,13 +210,13 @@ TARGETS = torch.tensor([0, 1, 2])
 @pytest.mark.parametrize(
     ("logits", "targets", "options", "error", "message"),
     [
-        ([[0.0]], TARGETS, {}, TypeError, r"logits must be a tensor, got list"),
-        (LOGITS.long(), TARGETS, {}, TypeError, r"logits must be floating point, got torch.int64"),
+        ([[0.0]], TARGETS, {}, TypeError, r"logits must be a floating-point tensor, got list"),
+        (LOGITS.long(), TARGETS, {}, TypeError, r"logits must be a floating-point tensor, got a tensor of torch.int64"),
         (torch.tensor(1.0), torch.tensor(0), {}, ValueError, r"at least one class in dimension -1, got shape \(\)"),
         (torch.zeros(3, 0), TARGETS, {}, ValueError, r"at least one class in dimension -1, got shape \(3, 0\)"),
-        (LOGITS, [0, 1, 2], {}, TypeError, r"targets must be a tensor, got list"),
-        (LOGITS, TARGETS.int(), {}, TypeError, r"targets must be int64 class numbers, got torch.int32"),
-        (LOGITS, TARGETS.float(), {}, TypeError, r"targets must be int64 class numbers, got torch.float32"),
+        (LOGITS, [0, 1, 2], {}, TypeError, r"targets must be a tensor of int64 class numbers, got list"),
+        (LOGITS, TARGETS.int(), {}, TypeError, r"of int64 class numbers, got a tensor of torch.int32"),
+        (LOGITS, TARGETS.float(), {}, TypeError, r"of int64 class numbers, got a tensor of torch.float32"),
         (LOGITS, TARGETS[:2], {}, ValueError, r"shape \(3,\), one for each row of logits \(3, 5\), got \(2,\)$"),
         (
             torch.zeros(2, 5, 4),
@@ -232,7 +232,7 @@ TARGETS = torch.tensor([0, 1, 2])
         (LOGITS, TARGETS, {"label_smoothing": 1.5}, ValueError, r"must lie in \[0, 1\], got 1.5"),
         (LOGITS, TARGETS, {"label_smoothing": -0.1}, ValueError, r"must lie in \[0, 1\], got -0.1"),
         (LOGITS, TARGETS, {"weight": torch.ones(3)}, ValueError, r"one value a class, \(5,\), got \(3,\)"),
-        (LOGITS, TARGETS, {"weight": [1, 1, 1, 1, 1]}, TypeError, r"weight must be a tensor, got list"),
+        (LOGITS, TARGETS, {"weight": [1, 1, 1, 1, 1]}, TypeError, r"weight must be a floating-point tensor, got list"),
     ],
 )
 def test_bad_input(logits, targets, options, error, message):
