@@ -2,13 +2,14 @@
 
 import ast
 import re
+from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
 
 from helpers import build
-from helpers.editions import NOTEBOOKS, edition_path, lessons, tags_of
+from helpers.editions import NOTEBOOKS, ROOT, edition_path, lessons, tags_of
 from tests.numbers import unsupported
 
 EDITIONS = [edition_path(path, language) for path in lessons() for language in ("both", "zh", "en")]
@@ -107,13 +108,46 @@ def test_every_picture_has_its_numbers_as_alternative_text(path):
     assert pictures > 0
 
 
-@pytest.mark.parametrize("path", EDITIONS, ids=name_of)
+def headings(path: Path) -> list[tuple[int, str]]:
+    """The level and the text of each heading of a notebook or a Markdown file, code blocks aside."""
+    if path.suffix == ".ipynb":
+        text = "\n".join(cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown")
+    else:
+        text = path.read_text(encoding="utf-8")
+    text = re.sub(r"```.*?```", "", text, flags=re.S)
+    return [(len(marks), title) for marks, title in re.findall(r"^(#+) +(.+)$", text, re.M)]
+
+
+def anchors(path: Path) -> set[str]:
+    """What a link to a heading may say after #: as Jupyter makes it from the heading, and as GitHub does."""
+    titles = [title for _, title in headings(path)]
+    return {title.replace(" ", "-") for title in titles} | {
+        re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles
+    }
+
+
+@pytest.mark.parametrize("path", [*EDITIONS, NOTEBOOKS / "GLOSSARY.md", ROOT / "README.md"], ids=lambda path: path.name)
 def test_links_lead_somewhere(path):
-    for number, cell in enumerate(nbformat.read(path, 4).cells, 1):
-        if cell.cell_type == "markdown":
-            for target in re.findall(r"\]\(([^)]+)\)", cell.source):
-                if not target.startswith("https://"):
-                    assert (path.parent / target.partition("#")[0]).exists(), f"cell {number}: {target}"
+    if path.suffix == ".ipynb":
+        texts = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]
+    else:
+        texts = [path.read_text(encoding="utf-8")]
+    for number, text in enumerate(texts, 1):
+        for link in re.findall(r"\]\(([^)]+)\)", text):
+            if not link.startswith("https://"):
+                target, _, anchor = link.partition("#")
+                target = path.parent / target if target else path
+                assert target.exists(), f"text {number}: {link}"
+                assert not anchor or anchor in anchors(target), f"text {number}: {link}"
+
+
+@pytest.mark.parametrize("path", EDITIONS, ids=name_of)
+def test_headings_nest(path):
+    levels = [level for level, _ in headings(path)]
+    titles = 2 if path.parent == NOTEBOOKS else 1
+    assert levels.count(1) == titles
+    assert levels[:titles] == [1] * titles
+    assert all(after <= before + 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("path", EDITIONS, ids=name_of)
