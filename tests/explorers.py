@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 
 import numpy as np
 from matplotlib.artist import Artist
@@ -12,9 +13,21 @@ from PIL import Image
 from helpers.explorer import Explorer
 
 
+def live_picture(explorer: Explorer) -> np.ndarray:
+    """The picture in the page, pixel by pixel."""
+    source = re.search(r'src="data:image/png;base64,([^"]+)"', explorer._view.value)[1]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source))))
+
+
+def stored_picture(explorer: Explorer) -> np.ndarray:
+    """The picture in the notebook file, pixel by pixel."""
+    png = explorer._repr_mimebundle_()[0]["image/png"]
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
+
+
 def assert_drawn_as_if_anew(explorer: Explorer) -> None:
     """Moving artists over a stored background gives, pixel for pixel, the figure drawn anew, them on top."""
-    shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(explorer._repr_mimebundle_()[0]["image/png"]))))
+    shown = live_picture(explorer)
     animated = explorer.figure.findobj(Artist.get_animated)
     assert animated, "nothing moves"
     for artist in animated:

@@ -1,15 +1,13 @@
 """The Explorer: what it displays, how it is moved, and that moving artists gives the same picture as drawing anew."""
 
-import base64
-import io
 import re
 
 import ipywidgets
 import numpy as np
 import pytest
-from PIL import Image
 
 from helpers.explorer import BLUE, GREY, INK, ORANGE, WIDTH, Explorer, canvas, slider
+from tests.explorers import live_picture, stored_picture
 
 
 def line(**more: ipywidgets.ValueWidget) -> Explorer:
@@ -28,10 +26,6 @@ def line(**more: ipywidgets.ValueWidget) -> Explorer:
 
 def bundle(explorer: Explorer) -> tuple[dict, dict]:
     return explorer._repr_mimebundle_()
-
-
-def pixels(explorer: Explorer) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(base64.b64decode(bundle(explorer)[0]["image/png"]))))
 
 
 def test_one_bundle_holds_widget_picture_and_text():
@@ -55,19 +49,25 @@ def test_the_live_picture_has_the_numbers_as_alternative_text():
     html = explorer._view.value
     assert 'alt="h &lt; 7.5 &amp; rising"' in html
     assert ">h &lt; 7.5 &amp; rising</pre>" in html
-    picture = re.search(r"data:image/png;base64,([^\"]+)", html)[1]
-    live = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))))
-    assert (live == pixels(explorer)).all()
+    live = live_picture(explorer)
+    assert (live == np.asarray(explorer._agg.buffer_rgba())[..., :3]).all()
+
+
+def test_the_stored_picture_is_the_live_one_but_for_what_no_eye_sees():
+    explorer = line()
+    difference = np.abs(stored_picture(explorer).astype(int) - live_picture(explorer))
+    assert difference.mean() < 0.1
+    assert (difference > 8).mean() < 0.001
 
 
 def test_a_control_moved_by_hand_moves_the_picture():
     explorer = line()
-    before = pixels(explorer)
+    before = live_picture(explorer)
     explorer.controls["h"].value = 9.0
     assert explorer.text == "h < 9.0 & rising"
-    assert (pixels(explorer) != before).any()
+    assert (live_picture(explorer) != before).any()
     explorer.controls["h"].value = 2.0
-    assert (pixels(explorer) == before).all()
+    assert (live_picture(explorer) == before).all()
 
 
 def test_set_returns_the_explorer():
