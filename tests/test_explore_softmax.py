@@ -1,0 +1,69 @@
+"""The temperature explorer over its whole range, against numbers computed with `math` alone."""
+
+import math
+import random
+import re
+
+import pytest
+
+from helpers.bilingual import set_language
+from helpers.explore.softmax import temperature
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+
+
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
+
+
+def settings() -> list[tuple[list[float], float, float]]:
+    """The corners of the range, and random places in it."""
+    choose = random.Random(0)
+    corners = [([z] * 4 + [-z], c, T) for z in (-4.0, 4.0) for c in (-10.0, 10.0) for T in (0.1, 5.0)]
+    inside = [
+        (
+            [round(choose.uniform(-4, 4), 1) for _ in range(5)],
+            choose.randrange(-20, 21) / 2,
+            round(choose.uniform(0.1, 5), 1),
+        )
+        for _ in range(15)
+    ]
+    return [*corners, *inside, ([0.0] * 5, 0.0, 1.0)]
+
+
+def test_text_and_picture_over_the_whole_range():
+    explorer = temperature()
+    scores, chances, curve = explorer.figure.axes
+    for z, c, T in settings():
+        explorer.set(**{f"z{row}": value for row, value in enumerate(z)}, c=c, T=T)
+        exps = [math.exp(value / T) for value in z]
+        p = [value / sum(exps) for value in exps]
+        entropy = -sum(value * math.log(value) for value in p if value > 0)
+        assert numbers(explorer.text) == pytest.approx(
+            [*(value + c for value in z), *p, T, entropy, max(p)], abs=5.1e-5
+        )
+        assert [bar.get_width() for bar in scores.patches] == pytest.approx([value + c for value in z])
+        assert [bar.get_width() for bar in chances.patches] == pytest.approx(p)
+        assert curve.lines[-1].get_xydata()[0] == pytest.approx([T, entropy], abs=1e-12)
+        along = curve.lines[-2].get_ydata()
+        assert (along[1:] >= along[:-1] - 1e-9).all()
+        assert min(abs(curve.lines[-2].get_xdata() - T)) < 0.026
+        assert along[abs(curve.lines[-2].get_xdata() - T).argmin()] == pytest.approx(entropy, abs=0.25)
+
+
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_the_picture_in_each_language(code):
+    set_language(code)
+    explorer = temperature()
+    for values in ({}, {"z1": -4.0, "z4": 4.0, "c": 10.0}, {"z1": 4.0, "T": 0.1, "c": -10.0}, {"T": 5.0}):
+        assert_text_stays_inside(explorer.set(**values))
+        assert_drawn_as_if_anew(explorer)
+    word = {"zh": "蓝", "en": "blue", "both": "蓝 blue"}[code]
+    assert f"({word})" in temperature().text
+
+
+def test_the_likeliest_is_set_apart_by_its_colour():
+    explorer = temperature().set(z3=4.0)
+    for axes in explorer.figure.axes[:2]:
+        colours = {bar.get_facecolor() for row, bar in enumerate(axes.patches) if row != 3}
+        assert len(colours) == 1
+        assert axes.patches[3].get_facecolor() not in colours

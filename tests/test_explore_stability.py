@@ -1,0 +1,132 @@
+"""The cliff over its whole range: the results against fractions of the real dtype, the picture against the results."""
+
+import math
+import re
+from fractions import Fraction
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+
+from helpers.bilingual import set_language
+from helpers.explore.stability import LOGITS, NAMES, RECIPES, SCALES, cliff, map_of, true_loss
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+
+SAMPLES = [
+    (name, scale, target) for name in NAMES for scale in (1.0, 3.0, 7.0, 30.0, 300.0, 1000.0) for target in range(5)
+]
+
+
+def results(text: str) -> dict[str, float]:
+    """The numbers of the text line, by their names."""
+    found = re.findall(r"^(.*?)\s*= (\S+)$", text.replace("−", "-"), re.M)
+    return {name.replace(" - z", " − z"): float(value) for name, value in found}
+
+
+def truth(name: str, scale: float, target: int) -> float:
+    """The loss of the logits as the dtype holds them, to all digits of a float."""
+    z = [mpmath.mpf(value) for value in (torch.tensor(LOGITS, dtype=torch.float64) * scale).to(NAMES[name]).tolist()]
+    others = [mpmath.exp(value - z[target]) for row, value in enumerate(z) if row != target]
+    return float(mpmath.log1p(mpmath.fsum(others)))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_text_says_what_happens_in_the_dtype(name):
+    explorer = cliff()
+    for _, scale, target in [sample for sample in SAMPLES if sample[0] == name]:
+        text = explorer.set(dtype=NAMES[name], scale=scale, target=target).text
+        assert text.startswith(f"{name}   z = ")
+        found = results(text)
+        z = (torch.tensor(LOGITS, dtype=torch.float64) * scale).to(NAMES[name])
+        e = z.exp()
+        plain = -(e[target] / e.sum()).log()
+        shifted = (z - z.max()).exp()
+        wanted = {
+            "log(exp / Σ exp)": plain,
+            "log(softmax)": -(shifted[target] / shifted.sum()).log(),
+            "M + log Σ − z": z.max() + shifted.sum().log() - z[target],
+            "log_softmax": -torch.log_softmax(z, 0)[target],
+        }
+        for recipe, value in wanted.items():
+            assert found[recipe] == pytest.approx(value.item(), rel=1e-3, nan_ok=True), (scale, target, recipe)
+        assert float(re.search(r"truth: (\S+)", text.replace("−", "-"))[1]) == pytest.approx(
+            truth(name, scale, target), rel=1e-3
+        )
+
+
+def test_true_loss_against_mpmath():
+    for name, scale, target in SAMPLES:
+        z = (torch.tensor(LOGITS, dtype=torch.float64) * scale).to(NAMES[name])
+        assert true_loss(z, target).item() == pytest.approx(truth(name, scale, target), rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_mark_is_where_its_outcome_is(name):
+    """Every scale and recipe has one mark, and it is the one that its result deserves."""
+    for target in (0, 1, 2):
+        seen = {}
+        for kind, (scales, rows) in map_of(NAMES[name], target).items():
+            for scale, row in zip(scales, rows, strict=True):
+                assert (scale, row) not in seen
+                seen[scale, row] = kind
+        assert len(seen) == len(SCALES) * len(RECIPES)
+        for scale in SCALES.tolist():
+            z = (scale * torch.tensor(LOGITS, dtype=torch.float64)).to(NAMES[name])
+            exact = truth(name, scale, target)
+            for row, recipe in enumerate(RECIPES.values()):
+                got = recipe(z.unsqueeze(0), target).item()
+                if math.isnan(got):
+                    kind = "nan"
+                elif math.isinf(got):
+                    kind = "inf"
+                elif got == 0 and exact > 0:
+                    kind = "zero"
+                else:
+                    kind = "right" if abs(Fraction(got) - Fraction(exact)) <= Fraction(exact) / 100 else "off"
+                assert seen[scale, row] == kind, (scale, row)
+
+
+def test_log_softmax_alone_never_breaks():
+    """As the lesson says: of the four it alone is never inf or nan, and the log of a softmax always breaks."""
+    rows = {kind: set() for kind in ("inf", "nan", "zero")}
+    for dtype in NAMES.values():
+        for target in range(5):
+            for kind in rows:
+                rows[kind].update(map_of(dtype, target)[kind][1])
+    assert 3 not in rows["inf"] | rows["nan"]
+    assert {0, 1} <= rows["inf"] | rows["nan"]
+    assert 2 in rows["zero"]
+
+
+def test_the_window_shows_the_limits_of_the_dtype():
+    explorer = cliff()
+    window = explorer.figure.axes[0]
+    for name, low, high in (
+        ("fp16", -17.33, 11.09),
+        ("bf16", -92.5, 88.5),
+        ("fp32", -103.97, 88.72),
+        ("fp64", -745.13, 709.78),
+    ):
+        explorer.set(dtype=NAMES[name], scale=10.0)
+        nothing, infinite = window.patches
+        assert nothing.get_x() + nothing.get_width() == pytest.approx(low, abs=0.01)
+        assert infinite.get_x() == pytest.approx(high, abs=0.01)
+        squares, circles = window.lines[:2]
+        assert circles.get_xdata() == pytest.approx(10 * np.array(LOGITS), rel=0.01)
+        assert squares.get_xdata() == pytest.approx(10 * (np.array(LOGITS) - 3.1), rel=0.05, abs=0.1)
+
+
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_the_picture_in_each_language(code):
+    set_language(code)
+    explorer = cliff()
+    for values in (
+        {},
+        {"scale": 1000.0, "target": 0},
+        {"dtype": torch.float16, "scale": 7.0},
+        {"dtype": torch.bfloat16, "target": 1},
+    ):
+        assert_text_stays_inside(explorer.set(**values))
+        assert_drawn_as_if_anew(explorer)
+    assert {"zh": "真值:", "en": "truth:", "both": "真值 truth:"}[code] in explorer.text
