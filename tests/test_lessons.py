@@ -10,7 +10,7 @@ import pytest
 
 from helpers import build
 from helpers.editions import NOTEBOOKS, ROOT, edition_path, lessons, tags_of
-from tests.numbers import unsupported
+from tests.prose_numbers import unsupported
 
 EDITIONS = [edition_path(path, language) for path in lessons() for language in ("both", "zh", "en")]
 CJK = "\u4e00-\u9fff"
