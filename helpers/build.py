@@ -70,6 +70,7 @@ def execute(book: NotebookNode, path: Path) -> None:
         store_widget_state=False,
         record_timing=False,
         coalesce_streams=True,
+        extra_arguments=["--log-level=ERROR"],  # kernels of ipykernel 7 warn that they talk over TCP
         on_cell_execute=lambda cell, cell_index: running.append(cell_index),
     )
     try:

@@ -65,27 +65,18 @@ def test_the_font_carries_its_licence():
 
 
 def test_chinese_is_drawn_where_no_system_font_has_it(tmp_path):
-    """fontconfig and matplotlib are shown an empty machine; two different characters still give two different shapes,
+    """matplotlib is left the fonts that it brings along; two different characters still give two different shapes,
     and neither is the box of a missing glyph."""
-    (tmp_path / "fonts.conf").write_text("<fontconfig></fontconfig>")
     script = """
-import sys
-from matplotlib import font_manager
+from matplotlib import font_manager, get_data_path
+fonts = font_manager.fontManager
+fonts.ttflist = [font for font in fonts.ttflist if font.fname.startswith(get_data_path())]
 import helpers.bilingual
-names = {font.name for font in font_manager.fontManager.ttflist}
-assert not [name for name in names if "CJK" in name or "Noto Sans SC" in name or "Hei" in name], names
 from tests.test_bilingual import drawn
 惊, 讶, box = drawn("惊"), drawn("讶"), drawn("\\U0001F600")
 assert (惊 != 讶).any() and (惊 != box).any() and (讶 != box).any()
 """
-    environment = {
-        **os.environ,
-        "FONTCONFIG_FILE": str(tmp_path / "fonts.conf"),
-        "MPLCONFIGDIR": str(tmp_path),
-        "HOME": str(tmp_path),
-        "XDG_DATA_HOME": str(tmp_path),
-        "XDG_DATA_DIRS": str(tmp_path),
-    }
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}
     command = [sys.executable, "-W", "ignore::UserWarning", "-c", script]
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

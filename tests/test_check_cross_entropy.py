@@ -144,7 +144,7 @@ def test_targets_that_reveal(capsys):
         (torch.tensor([0, 3, 5]), "target 5 at position (2,)"),
         (torch.tensor([0, 3, -100]), "three class numbers from 0 to 4"),
         (torch.tensor([0, 3]), "got (2,)"),
-        (torch.tensor([0.0, 3.0, 4.0]), "got torch.float32"),
+        (torch.tensor([0.0, 3.0, 4.0]), "got a tensor of torch.float32"),
         ("0, 3, 4", "three class numbers from 0 to 4"),
         (None, "three class numbers from 0 to 4"),
         (torch.zeros(3, 5), "three class numbers from 0 to 4"),
