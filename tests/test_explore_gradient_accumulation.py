@@ -1,0 +1,122 @@
+"""The explorers of lesson 05 over their whole range, against numbers computed here, with fractions where it counts."""
+
+import random
+import re
+from fractions import Fraction
+
+import pytest
+
+from helpers.bilingual import set_language
+from helpers.explore.gradient_accumulation import curves, skyline
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+
+FULL = [5.55, 3.53, 2.99, 2.80]
+NAIVE = [5.55, 3.58, 3.16, 2.85]
+REPAIRED = [5.55, 3.53 + 1e-15, 2.99, 2.80 - 1e-15]
+
+
+def settings() -> list[tuple[list[int], list[float]]]:
+    """The corners of the range, and random places in it."""
+    choose = random.Random(0)
+    found = [([1, 1, 1, 8], [6.0, 0.0, 6.0, 0.0]), ([8, 8, 8, 1], [0.0] * 4), ([1] * 4, [6.0] * 4)]
+    found += [([8] * 4, [1.0] * 4), ([3, 5, 1, 2], [5.3] * 4), ([3, 5, 1, 2], [5.2] * 4)]
+    found += [([1, 1, 8, 8], [0.0, 6.0, 6.0, 0.0]), ([8, 1, 1, 8], [6.0] * 4), ([2, 4, 6, 8], [3.0, 1.0, 4.0, 2.0])]
+    for _ in range(15):
+        found.append(([choose.randint(1, 8) for _ in range(4)], [choose.randint(0, 60) / 10 for _ in range(4)]))
+    return found
+
+
+def set_to(explorer, n, m):
+    values = {f"n{i}": count for i, count in enumerate(n, 1)} | {f"m{i}": loss for i, loss in enumerate(m, 1)}
+    return explorer.set(**values)
+
+
+def number(pattern: str, text: str) -> float:
+    return float(re.search(pattern, text.replace("−", "-"))[1])
+
+
+def test_text_over_the_whole_range():
+    explorer = skyline()
+    for n, m in settings():
+        text = set_to(explorer, n, m).text
+        losses = [Fraction(str(loss)) for loss in m]
+        tokens = [loss for count, loss in zip(n, losses, strict=True) for _ in range(count)]
+        G, A = float(sum(tokens) / len(tokens)), float(sum(losses) / 4)
+        assert number(r"G = Σnm/N = (\S+)", text) == pytest.approx(G, abs=5.1e-5)
+        assert number(r"A = Σm/K = (\S+)", text) == pytest.approx(A, abs=5.1e-5)
+        assert number(r"mean\(n\) = (\S+)$", text) == pytest.approx(A - G, abs=5.1e-5)
+        products = sum(count * loss for count, loss in zip(n, losses, strict=True)) / 4
+        assert number(r"Cov\(n, m\) = (\S+)", text) == pytest.approx(float(products) - sum(n) / 4 * A, abs=5.1e-5)
+        weights = [float(weight) for weight in re.findall(r"×(\S+)", text)]
+        assert weights == pytest.approx([sum(n) / (4 * count) for count in n], abs=5.1e-4)
+
+
+def test_the_picture_over_the_whole_range():
+    """Either row of buildings is 1 wide; on the left a column is 1/N, on the right 1/(K n); the lines are the means."""
+    explorer = skyline()
+    fair, naive = explorer.figure.axes
+    for n, m in settings():
+        set_to(explorer, n, m)
+        for axes, widths in ((fair, [count / sum(n) for count in n]), (naive, [1 / 4] * 4)):
+            assert [bar.get_width() for bar in axes.patches] == pytest.approx(widths)
+            assert [bar.get_height() for bar in axes.patches] == pytest.approx(m)
+            area = sum(bar.get_width() * bar.get_height() for bar in axes.patches)
+            solid = [line for line in axes.lines if line.get_linewidth() == 3]
+            assert [line.get_ydata()[0] for line in solid] == pytest.approx([area])
+            joints = axes.collections[0].get_segments()
+            assert len(joints) == sum(n) - 4
+        dashed = next(line for line in naive.lines if line.get_linewidth() == 1.5)
+        assert dashed.get_ydata()[0] == pytest.approx(sum(a * b for a, b in zip(n, m, strict=True)) / sum(n))
+
+
+def test_two_micro_batches_as_in_the_lesson():
+    explorer = skyline([4, 3], [0.9, 1.3], highest=2.0)
+    assert "×0.875 ×1.167" in explorer.text
+    assert set(explorer.controls) == {"n1", "n2", "m1", "m2"}
+    assert_text_stays_inside(explorer)
+
+
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_the_skyline_in_each_language(code):
+    set_language(code)
+    explorer = skyline()
+    for n, m in settings()[:10]:
+        assert_text_stays_inside(set_to(explorer, n, m))
+    assert_drawn_as_if_anew(explorer)
+
+
+def test_colour_says_too_heavy_too_light_or_fair():
+    explorer = skyline()
+    _, naive = explorer.figure.axes
+    set_to(explorer, [2, 8, 5, 5], [1.0] * 4)
+    heavy, light, fair, same = (bar.get_facecolor() for bar in naive.patches)
+    assert len({heavy, light, fair}) == 3
+    assert fair == same
+
+
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_the_curves_in_each_language(code):
+    set_language(code)
+    explorer = curves(FULL, NAIVE, REPAIRED)
+    for step in (0, 10, 30):
+        assert_text_stays_inside(explorer.set(step=step))
+    assert_drawn_as_if_anew(explorer)
+
+
+def test_the_curves_are_read_off():
+    set_language("en")
+    explorer = curves(FULL, NAIVE, REPAIRED)
+    assert explorer.text.splitlines()[0] == "step 30"
+    for at, step in enumerate((0, 10, 20, 30)):
+        text = explorer.set(step=step).text
+        assert re.findall(r"\d\.\d{4}", text) == [
+            f"{value:.4f}" for value in (FULL[at], REPAIRED[at], NAIVE[at], NAIVE[at] - FULL[at])
+        ]
+        assert "at most < 1e-5" in text
+
+
+def test_a_repair_that_is_none_is_told():
+    set_language("en")
+    explorer = curves(FULL, NAIVE, [5.55, 3.54, 2.99, 2.80])
+    assert "at most < 1e-5" in explorer.set(step=0).text
+    assert "at most ≥ 1e-5" in explorer.set(step=30).text
