@@ -22,7 +22,7 @@ ERRORS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
 EXPLORERS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type === 'code' && cell.output_area.outputs.some(output =>
-        output.data?.['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
+        output.data?.['image/png'] && output.data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
 
 
 @contextmanager
@@ -55,7 +55,7 @@ def run_all(page: Page) -> list[str]:
 
 
 def explorers(page: Page) -> list[int]:
-    """The cells that show a widget, by their index."""
+    """The cells that show an explorer, by their index: a widget with a picture."""
     return page.evaluate(EXPLORERS)
 
 

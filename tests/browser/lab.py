@@ -121,11 +121,11 @@ def run_all(page: Page) -> list[str]:
 
 
 def explorers(page: Page) -> list[int]:
-    """The cells that show a widget, by their index."""
+    """The cells that show an explorer, by their index: a widget with a picture."""
     return page.evaluate(
         """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
-            cell.model.type === 'code' && cell.model.outputs.toJSON().some(output =>
-                output.data?.['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
+            cell.model.type === 'code' && cell.model.outputs.toJSON().some(({data}) =>
+                data?.['image/png'] && data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
     )
 
 
