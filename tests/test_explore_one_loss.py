@@ -56,7 +56,7 @@ def expected(longest: int, padding: int, prompt: int) -> tuple[list[str], list[f
 
 
 SETTINGS = [
-    (13, 0, 0), (13, 8, 0), (13, 0, 1), (13, 0, 2), (13, 3, 4), (2, 0, 0), (2, 8, 13), (4, 0, 4), (4, 4, 3),
+    (13, 0, 1), (13, 8, 1), (13, 0, 2), (13, 3, 4), (2, 0, 1), (2, 8, 13), (4, 0, 4), (4, 4, 3),
     (7, 1, 6), (8, 0, 8), (13, 0, 12), (13, 8, 13), (12, 5, 5),
 ]  # fmt: skip
 
@@ -99,7 +99,7 @@ def test_colours(explorer, longest, padding, prompt):
 
 
 def test_what_is_cut_off_is_hidden(explorer):
-    explorer.set(longest=5, padding=0, prompt=0)
+    explorer.set(longest=5, padding=0, prompt=1)
     above = np.asarray(explorer.figure.axes[0].images[1].get_array())[0::2, :, 3]
     for row, sentence in enumerate(SENTENCES):
         n = min(len(sentence) + 2, 5)
@@ -109,7 +109,7 @@ def test_what_is_cut_off_is_hidden(explorer):
 
 def test_twice_the_padding_halves_one_mean_and_not_the_other(explorer):
     valid, everything = explorer.figure.axes[1].patches
-    explorer.set(longest=8, padding=0, prompt=0)
+    explorer.set(longest=8, padding=0, prompt=1)
     before = valid.get_width(), everything.get_width()
     explorer.set(padding=8)  # twice the columns
     assert (valid.get_width(), everything.get_width()) == pytest.approx((before[0], before[1] / 2))

@@ -97,12 +97,12 @@ def ballot(model: TinyLM) -> Explorer:
         draw,
         longest=whole_slider(say("最多几个词元", "tokens at most", " "), LONGEST, 2, LONGEST),
         padding=whole_slider(say("再填充几列", "more padding", " "), 0, 0, PADDING),
-        prompt=whole_slider(say("提示几个词元", "tokens of prompt", " "), 0, 0, LONGEST),
+        prompt=whole_slider(say("提示几个词元", "tokens of prompt", " "), 1, 1, LONGEST),
     )
 
 
 def whole_slider(label: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
-    style, layout = {"description_width": "190px"}, {"width": "430px"}
+    style, layout = {"description_width": "220px"}, {"width": "460px"}
     return ipywidgets.IntSlider(value=value, min=low, max=high, description=label, style=style, layout=layout)
 
 

@@ -143,7 +143,7 @@ def cliff() -> Explorer:
         lines.append(f"{say('真值', 'truth', ' ')}: {short(true_loss(z, target).item())}")
         return "\n".join(lines)
 
-    options = {"style": {"description_width": "110px"}, "layout": {"width": "330px"}}
+    options = {"style": {"description_width": "150px"}, "layout": {"width": "350px"}}
     dtype = ipywidgets.Dropdown(
         options=list(NAMES.items()), value=torch.float32, description=say("类型", "dtype"), **options
     )

@@ -48,7 +48,7 @@ def move_controls(page: Page, cell: Locator) -> None:
     check_picture(picture)
 
     def changes(move: Callable, ways: Sequence) -> None:
-        """`move` one way or another, since a control may stand at its end, changes the picture."""
+        """`move` one way or another, since a control may stand at its end or show nothing new there, changes the picture."""
         before = picture.get_attribute("src")
         for way in ways:
             move(way)
@@ -60,7 +60,7 @@ def move_controls(page: Page, cell: Locator) -> None:
 
     moved = 0
     for slider in cell.locator(SLIDERS).all():
-        changes(slider.press, ("ArrowRight", "ArrowLeft"))
+        changes(slider.press, ("ArrowRight", "ArrowLeft", "Home", "End"))
         changes(partial(drag, page, slider), (-60, 60))
         moved += 1
     for menu in cell.locator(".widget-dropdown select").all():

@@ -45,6 +45,9 @@ def open_notebook(page: Page, address: str, path: str) -> None:
     page.goto(f"{address}/notebooks/notebooks/{path}", wait_until="domcontentloaded")
     page.wait_for_function("() => window.Jupyter?.notebook?.kernel?.is_connected()", timeout=60_000)
     page.wait_for_function("() => Jupyter.notebook.kernel.widget_manager", timeout=60_000)
+    # The manager asks the kernel for widgets that it may hold already, and then draws all outputs again: a widget
+    # that is shown before that vanishes. Nothing says when it is over.
+    page.wait_for_timeout(2000)
 
 
 def run_all(page: Page) -> list[str]:
