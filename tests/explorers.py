@@ -2,8 +2,10 @@
 
 import base64
 import io
+import random
 import re
 
+import ipywidgets
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -60,3 +62,19 @@ def assert_text_stays_inside(explorer: Explorer) -> None:
     for at, (label, box) in enumerate(boxes):
         for other, place in boxes[at + 1 :]:
             assert not box.shrunk(0.98, 0.8).overlaps(place.shrunk(0.98, 0.8)), f"{label!r} overlaps {other!r}"
+
+
+def assert_text_stays_inside_everywhere(explorer: Explorer, states: int = 40) -> None:
+    """Nor at the ends of the controls' ranges."""
+    choose = random.Random(0).choice
+    for _ in range(states):
+        assert_text_stays_inside(explorer.set(**{name: choose(ends(one)) for name, one in explorer.controls.items()}))
+
+
+def ends(control: ipywidgets.Widget) -> list:
+    if isinstance(control, ipywidgets.Dropdown):
+        return [value for _, value in control.options]
+    low, high = control.min, control.max
+    if isinstance(control, ipywidgets.FloatLogSlider):
+        low, high = control.base**low, control.base**high
+    return [low, control.value, high]

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.bilingual import set_language
 from helpers.explore.gradient_accumulation import curves, skyline
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
 
 FULL = [5.55, 3.53, 2.99, 2.80]
 NAIVE = [5.55, 3.58, 3.16, 2.85]
@@ -82,6 +82,7 @@ def test_the_skyline_in_each_language(code):
     explorer = skyline()
     for n, m in settings()[:10]:
         assert_text_stays_inside(set_to(explorer, n, m))
+    assert_text_stays_inside_everywhere(explorer)
     assert_drawn_as_if_anew(explorer)
 
 

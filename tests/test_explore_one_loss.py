@@ -14,7 +14,7 @@ from helpers.bilingual import set_language
 from helpers.explore.one_loss import LONGEST, PADDING, SENTENCES, ballot
 from helpers.explorer import BLUE, GREY, ORANGE, Explorer
 from helpers.tiny_lm import END, TinyLM, encode, vocabulary
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
 
 
 @cache
@@ -122,6 +122,7 @@ def test_the_picture_in_each_language(code):
     for values in ({}, {"padding": 8}, {"prompt": 4}, {"longest": 4}, {"longest": 13, "prompt": 13, "padding": 0}):
         assert_text_stays_inside(explorer.set(**values))
         assert_drawn_as_if_anew(explorer)
+    assert_text_stays_inside_everywhere(explorer)
     word = {"zh": "填充", "en": "padding", "both": "填充 padding"}[code]
     assert f"{word} 20" in ballot(model()).text
 

@@ -8,7 +8,7 @@ import pytest
 
 from helpers.bilingual import set_language
 from helpers.explore.softmax import temperature
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
 
 
 def numbers(text: str) -> list[float]:
@@ -57,6 +57,7 @@ def test_the_picture_in_each_language(code):
     for values in ({}, {"z1": -4.0, "z4": 4.0, "c": 10.0}, {"z1": 4.0, "T": 0.1, "c": -10.0}, {"T": 5.0}):
         assert_text_stays_inside(explorer.set(**values))
         assert_drawn_as_if_anew(explorer)
+    assert_text_stays_inside_everywhere(explorer)
     word = {"zh": "蓝", "en": "blue", "both": "蓝 blue"}[code]
     assert f"({word})" in temperature().text
 

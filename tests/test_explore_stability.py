@@ -11,7 +11,7 @@ import torch
 
 from helpers.bilingual import set_language
 from helpers.explore.stability import LOGITS, NAMES, RECIPES, SCALES, cliff, map_of, true_loss
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside
+from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
 
 SAMPLES = [
     (name, scale, target) for name in NAMES for scale in (1.0, 3.0, 7.0, 30.0, 300.0, 1000.0) for target in range(5)
@@ -129,4 +129,5 @@ def test_the_picture_in_each_language(code):
     ):
         assert_text_stays_inside(explorer.set(**values))
         assert_drawn_as_if_anew(explorer)
+    assert_text_stays_inside_everywhere(explorer)
     assert {"zh": "真值:", "en": "truth:", "both": "真值 truth:"}[code] in explorer.text

@@ -31,11 +31,11 @@ def surprise() -> Explorer:
     reading = curve.text(0.96, 8.6, "", ha="right", fontsize=20, animated=True)
 
     rows = np.arange(5)
-    for axes, title, low in (
-        (chances, say("概率 p", "probability p"), 0.0),
-        (pulls, say("拉力", "pull") + " p − y", -2.0),
+    for axes, title, low, high in (
+        (chances, say("概率 p", "probability p"), 0.0, 1.4),
+        (pulls, say("拉力", "pull") + " p − y", -2.3, 1.9),
     ):
-        axes.set(xlim=(low, 1.4), ylim=(4.6, -0.6), yticks=rows, yticklabels=words)
+        axes.set(xlim=(low, high), ylim=(4.6, -0.6), yticks=rows, yticklabels=words)
         axes.set_title(title)
         axes.axvline(0, color=INK, linewidth=1)
     chances.set_xticks([0, 0.5, 1])

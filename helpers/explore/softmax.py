@@ -24,13 +24,13 @@ def temperature() -> Explorer:
 
     rows = np.arange(5)
     for axes, title, low, high in (
-        (scores, say("分数", "scores") + " z + c", -19, 19),
+        (scores, say("分数", "scores") + " z + c", -29, 29),
         (chances, say("概率 p", "probabilities p"), 0, 1.4),
     ):
         axes.set(xlim=(low, high), ylim=(4.6, -0.6), yticks=rows, yticklabels=words)
         axes.set_title(title)
         axes.axvline(0, color=INK, linewidth=1)
-    scores.set_xticks([-10, 0, 10])
+    scores.set_xticks([-20, 0, 20])
     chances.set_xticks([0, 0.5, 1])
     chances.set_yticklabels([])
     bars = [axes.barh(rows, np.zeros(5), color=BLUE, animated=True) for axes in (scores, chances)]

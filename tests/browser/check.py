@@ -48,7 +48,7 @@ def move_controls(page: Page, cell: Locator) -> None:
     check_picture(picture)
 
     def changes(move: Callable, ways: Sequence) -> None:
-        """`move` one way or another, since a control may stand at its end or show nothing new there, changes the picture."""
+        """`move` one way or another changes the picture; one way alone may lead nowhere, or show nothing new."""
         before = picture.get_attribute("src")
         for way in ways:
             move(way)
