@@ -7,9 +7,12 @@ from helpers.bilingual import set_language
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Run on two processes, a whole file or lesson on each, unless -n says otherwise."""
-    if "PYTEST_XDIST_WORKER" not in os.environ and getattr(config.option, "numprocesses", 0) is None:
+    """Run on two processes unless -n says otherwise, and never cut a file or a lesson in two."""
+    if "PYTEST_XDIST_WORKER" in os.environ or not hasattr(config.option, "numprocesses"):
+        return
+    if config.option.numprocesses is None:
         config.option.numprocesses = 2
+    if config.option.dist == "no":
         config.option.dist = "loadscope"
 
 
