@@ -73,7 +73,7 @@ def softmax_row(answer: Callable[[Tensor], Tensor]) -> None:
 def softmax_batch(answer: Callable[[Tensor], Tensor]) -> None:
     """Exercise 2: scores (..., V) -> probabilities (..., V), over the last dimension."""
     mistakes = [
-        Mistake("求和时少了 keepdim=True：方的一批形状凑巧相符，除的却是别的行的总和",
+        Mistake("求和时少了 keepdim=True：方阵的形状凑巧相符，除的却是别的行的总和",
                 "keepdim=True is missing in the sum: in a square batch the shapes fit by chance, and rows are divided "
                 "by the sums of others",
                 lambda z: z.exp() / z.exp().sum(-1)),
@@ -88,7 +88,7 @@ def softmax_batch(answer: Callable[[Tensor], Tensor]) -> None:
                 lambda z: z.exp() / z.exp().sum()),
         *_other_formulas(),
     ]  # fmt: skip
-    tested = "1 到 3 维，也有方的一批", "1 to 3 dimensions, square batches among them"
+    tested = "1 到 3 维，也有方阵", "1 to 3 dimensions, square batches among them"
     grade(answer, losses.softmax, _BATCHES, mistakes, tested)
 
 
@@ -175,10 +175,10 @@ def hiding_batch(answer: Tensor) -> None:
     try:
         logits = torch.as_tensor(answer)
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        return wrong("要一个方的张量 (n, n)", "a square tensor (n, n) is wanted", str(error).splitlines()[0])
+        return wrong("要一个方阵 (n, n)", "a square tensor (n, n) is wanted", str(error).splitlines()[0])
     if logits.dim() != 2 or logits.shape[0] != logits.shape[1] or len(logits) < 2 or logits.is_complex():
         shape = f"{tuple(logits.shape)}, {logits.dtype}"
-        return wrong("要一个方的张量 (n, n)，n 至少是 2", "a square tensor (n, n) is wanted, n being 2 or more", shape)
+        return wrong("要一个方阵 (n, n)，n 至少是 2", "a square tensor (n, n) is wanted, n being 2 or more", shape)
     logits = logits.detach().double()
     probabilities = losses.softmax(logits)
     careless = logits.exp() / logits.exp().sum(1)
