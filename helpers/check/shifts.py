@@ -160,7 +160,7 @@ def log_softmax(answer: Callable[[Tensor], Tensor]) -> None:
         Mistake("先算出概率再取对数：差距超过 745，概率下溢成 0，对数成了 −inf",
                 "this is the logarithm of a probability: beyond a gap of 745 that is 0, and its logarithm −inf",
                 lambda z: losses.softmax(z).log(), naive),
-        Mistake("取对数前加了一个小数，或截断了概率：很小的概率都成了同一个数",
+        Mistake("取对数前加了一个很小的数，或截断了概率：很小的概率都成了同一个数",
                 "something was added to the probability before the logarithm, or it was clamped: "
                 "all small ones become the same",
                 *(lambda z, e=e: (losses.softmax(z) + e).log() for e in epsilons),

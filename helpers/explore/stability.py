@@ -34,7 +34,8 @@ def _shifted(z: Tensor, target: int) -> Tensor:
 
 
 def _log_softmax(z: Tensor, target: int) -> Tensor:
-    return -z.log_softmax(-1)[..., target]
+    shifted = z - z.amax(-1, keepdim=True)
+    return -(shifted[..., target] - shifted.exp().sum(-1).log())
 
 
 RECIPES = {
