@@ -4,14 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.bilingual import set_language
 from helpers.check import cross_entropy as check
-
-
-def verdict(exercise, answer, capsys) -> str:
-    set_language("en")
-    exercise(answer)
-    return capsys.readouterr().out
+from tests.verdicts import assert_right, assert_wrong, verdict
 
 
 def log_probs_of(logits):
@@ -111,9 +105,7 @@ SMOOTHED = [
     + [(check.smoothed_loss, *row) for row in SMOOTHED],
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
-    printed = verdict(exercise, answer, capsys)
-    assert printed.startswith("✗")
-    assert name in printed
+    assert_wrong(name, exercise, answer, capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -127,14 +119,14 @@ def test_wrong_answers_are_named(exercise, answer, name, capsys):
     ],
 )
 def test_right_answers_of_another_kind(exercise, answer, capsys):
-    assert verdict(exercise, answer, capsys).startswith("✓")
+    assert_right(exercise, answer, capsys=capsys)
 
 
 def test_targets_that_reveal(capsys):
     """The maxima stand in columns 1, 2 and 0: every other choice is right, and only those are."""
     for answer in torch.cartesian_prod(*[torch.arange(5)] * 3):
         reveals = answer[0] != 1 and answer[1] != 2 and answer[2] != 0
-        assert verdict(check.revealing_targets, answer, capsys)[0] == ("✓" if reveals else "✗")
+        assert verdict(check.revealing_targets, answer, capsys=capsys)[0] == ("✓" if reveals else "✗")
 
 
 @pytest.mark.parametrize(
@@ -151,11 +143,9 @@ def test_targets_that_reveal(capsys):
     ],
 )
 def test_targets_that_do_not(answer, said, capsys):
-    printed = verdict(check.revealing_targets, answer, capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+    assert_wrong(said, check.revealing_targets, answer, capsys=capsys)
 
 
 def test_a_list_of_targets_is_welcome(capsys):
-    assert verdict(check.revealing_targets, [0, 3, 4], capsys).startswith("✓")
-    assert verdict(check.revealing_targets, ..., capsys).startswith("○")
+    assert_right(check.revealing_targets, [0, 3, 4], capsys=capsys)
+    assert verdict(check.revealing_targets, ..., capsys=capsys).startswith("○")

@@ -8,14 +8,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.bilingual import set_language
 from helpers.check import gradient_accumulation as check
-
-
-def verdict(exercise, *answers, capsys) -> str:
-    set_language("en")
-    exercise(*answers)
-    return capsys.readouterr().out
+from tests.verdicts import assert_right, assert_wrong, verdict
 
 
 def cov(n, m, **options):
@@ -180,9 +174,7 @@ RANK_LOSS = [
     + [(check.rank_loss, *row) for row in RANK_LOSS],
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
-    printed = verdict(exercise, answer, capsys=capsys)
-    assert printed.startswith("✗")
-    assert name in printed
+    assert_wrong(name, exercise, answer, capsys=capsys)
 
 
 def weighted(weights, inputs, targets):
@@ -223,7 +215,7 @@ def without_autograd(weights, inputs, targets):
     ],
 )
 def test_right_answers_of_another_kind(exercise, answer, capsys):
-    assert verdict(exercise, answer, capsys=capsys).startswith("✓")
+    assert_right(exercise, answer, capsys=capsys)
 
 
 def untouched(weights, inputs, targets): ...
@@ -285,9 +277,7 @@ def test_no_gap_by_trying_all(capsys):
     ],
 )
 def test_a_gap_is_seen(counts, means, said, capsys):
-    printed = verdict(check.no_gap, counts, means, capsys=capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+    assert_wrong(said, check.no_gap, counts, means, capsys=capsys)
 
 
 def test_no_gap_in_any_form(capsys):
@@ -297,7 +287,7 @@ def test_no_gap_in_any_form(capsys):
         (np.array([2, 4, 6, 8]), np.array([3, 1, 4, 2])),
         ([torch.tensor(1), 2, 3], [torch.tensor(2.0), 5, 2]),
     ):
-        assert verdict(check.no_gap, counts, means, capsys=capsys).startswith("✓")
+        assert_right(check.no_gap, counts, means, capsys=capsys)
     assert verdict(check.no_gap, ..., [1.0], capsys=capsys).startswith("○")
     assert verdict(check.no_gap, [1], ..., capsys=capsys).startswith("○")
 
@@ -362,13 +352,11 @@ def test_equal_losses_by_autograd(capsys):
     ],
 )
 def test_gradients_that_do_not_differ(answer, said, capsys):
-    printed = verdict(check.equal_losses, answer, capsys=capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+    assert_wrong(said, check.equal_losses, answer, capsys=capsys)
 
 
 def test_gradients_in_any_form(capsys):
     long, short = [0] * 9, [1]
     for answer in ([long, short], (long, short), [torch.tensor(long), torch.tensor(short)], [np.array(long), short]):
-        assert verdict(check.equal_losses, answer, capsys=capsys).startswith("✓")
+        assert_right(check.equal_losses, answer, capsys=capsys)
     assert verdict(check.equal_losses, ..., capsys=capsys).startswith("○")

@@ -6,14 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from helpers.bilingual import set_language
 from helpers.check import one_loss as check
-
-
-def verdict(exercise, answer, capsys) -> str:
-    set_language("en")
-    exercise(answer)
-    return capsys.readouterr().out
+from tests.verdicts import assert_right, assert_wrong, verdict
 
 
 def next_tokens(tokens):
@@ -178,9 +172,7 @@ PERPLEXITY = [
     + [(check.perplexity, *row) for row in PERPLEXITY],
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
-    printed = verdict(exercise, answer, capsys)
-    assert printed.startswith("✗")
-    assert name in printed
+    assert_wrong(name, exercise, answer, capsys=capsys)
 
 
 def targets_in_loops(tokens, lengths):
@@ -204,7 +196,7 @@ def targets_in_loops(tokens, lengths):
     ],
 )
 def test_right_answers_of_another_kind(exercise, answer, capsys):
-    assert verdict(exercise, answer, capsys).startswith("✓")
+    assert_right(exercise, answer, capsys=capsys)
 
 
 def both_losses(z):
@@ -224,8 +216,8 @@ def test_logits_that_fool(capsys):
         z = torch.randn(3, 3, generator=generator, dtype=torch.float64)
         if min(row.sort().values.diff().min() for row in (*z, *(z + z.T))) < 0.1:
             continue
-        assert verdict(check.fooling_logits, z.unsqueeze(0), capsys).startswith("✗ flattened it is ")
-        assert verdict(check.fooling_logits, (z + z.T).unsqueeze(0), capsys).startswith("✓ right: both give ")
+        assert verdict(check.fooling_logits, z.unsqueeze(0), capsys=capsys).startswith("✗ flattened it is ")
+        assert verdict(check.fooling_logits, (z + z.T).unsqueeze(0), capsys=capsys).startswith("✓ right: both give ")
 
     def asymmetric(score):
         return [[2.0, score, 1.0], [0.0, 1.2, 0.3], [1.6, 0.3, 0.1]]
@@ -238,7 +230,7 @@ def test_logits_that_fool(capsys):
     for _ in range(60):
         middle = (low + high) / 2
         low, high = (low, middle) if difference(low) * difference(middle) <= 0 else (middle, high)
-    printed = verdict(check.fooling_logits, [asymmetric(middle)], capsys)
+    printed = verdict(check.fooling_logits, [asymmetric(middle)], capsys=capsys)
     assert printed.startswith("✓")
 
 
@@ -263,13 +255,11 @@ SYMMETRIC = [[2.0, 0.5, 1.0], [0.5, 1.2, 0.3], [1.0, 0.3, 0.0]]
     ],
 )
 def test_logits_that_do_not(answer, said, capsys):
-    printed = verdict(check.fooling_logits, answer, capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+    assert_wrong(said, check.fooling_logits, answer, capsys=capsys)
 
 
 def test_logits_of_other_kinds_are_welcome(capsys):
     for answer in ([SYMMETRIC], torch.tensor([SYMMETRIC], dtype=torch.float16), torch.tensor([SYMMETRIC]).numpy()):
-        assert verdict(check.fooling_logits, answer, capsys).startswith("✓")
-    assert verdict(check.fooling_logits, torch.tensor([[[0, 1, 2], [1, 2, 0], [2, 0, 1]]]), capsys).startswith("✓")
-    assert verdict(check.fooling_logits, ..., capsys).startswith("○")
+        assert_right(check.fooling_logits, answer, capsys=capsys)
+    assert_right(check.fooling_logits, torch.tensor([[[0, 1, 2], [1, 2, 0], [2, 0, 1]]]), capsys=capsys)
+    assert verdict(check.fooling_logits, ..., capsys=capsys).startswith("○")

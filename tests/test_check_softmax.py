@@ -5,15 +5,8 @@ import math
 import pytest
 import torch
 
-from helpers.bilingual import set_language
 from helpers.check import softmax as check
-
-
-def verdict(exercise, answer, capsys) -> str:
-    set_language("en")
-    exercise(answer)
-    return capsys.readouterr().out
-
+from tests.verdicts import assert_right, assert_wrong, verdict
 
 FORMULAS = [
     (lambda z: z / z.sum(-1, keepdim=True), "no exponential was taken"),
@@ -90,9 +83,7 @@ JACOBIANS = [
     + [(check.jacobian, *row) for row in JACOBIANS],
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
-    printed = verdict(exercise, answer, capsys)
-    assert printed.startswith("✗")
-    assert name in printed
+    assert_wrong(name, exercise, answer, capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +98,7 @@ def test_wrong_answers_are_named(exercise, answer, name, capsys):
     ],
 )
 def test_right_answers_of_another_kind(exercise, answer, capsys):
-    assert verdict(exercise, answer, capsys).startswith("✓")
+    assert_right(exercise, answer, capsys=capsys)
 
 
 HIDING = [
@@ -122,8 +113,8 @@ HIDING = [
 def test_batches_that_hide_the_error(answer, capsys):
     logits = torch.tensor(answer)
     assert torch.allclose(logits.exp() / logits.exp().sum(1), logits.softmax(1))
-    assert verdict(check.hiding_batch, logits, capsys).startswith("✓")
-    assert verdict(check.hiding_batch, answer, capsys).startswith("✓")
+    assert_right(check.hiding_batch, logits, capsys=capsys)
+    assert_right(check.hiding_batch, answer, capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -146,10 +137,8 @@ def test_batches_that_hide_the_error(answer, capsys):
     ],
 )
 def test_batches_that_do_not(answer, said, capsys):
-    printed = verdict(check.hiding_batch, answer, capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+    assert_wrong(said, check.hiding_batch, answer, capsys=capsys)
 
 
 def test_no_answer_yet(capsys):
-    assert verdict(check.hiding_batch, ..., capsys).startswith("○")
+    assert verdict(check.hiding_batch, ..., capsys=capsys).startswith("○")

@@ -5,14 +5,8 @@ import math
 import pytest
 import torch
 
-from helpers.bilingual import set_language
 from helpers.check import stability as check
-
-
-def verdict(exercise, answer, capsys) -> str:
-    set_language("en")
-    exercise(answer)
-    return capsys.readouterr().out
+from tests.verdicts import assert_right, assert_wrong, verdict
 
 
 def around(shift, add=True):
@@ -154,9 +148,7 @@ Z_GRADIENT = [
     + [(check.z_gradient, *row) for row in Z_GRADIENT],
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
-    printed = verdict(exercise, answer, capsys)
-    assert printed.startswith("✗")
-    assert name in printed
+    assert_wrong(name, exercise, answer, capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -170,7 +162,7 @@ def test_wrong_answers_are_named(exercise, answer, name, capsys):
     ],
 )
 def test_right_answers_of_another_kind(exercise, answer, capsys):
-    assert verdict(exercise, answer, capsys).startswith("✓")
+    assert_right(exercise, answer, capsys=capsys)
 
 
 @pytest.mark.parametrize("answer", [[80.0, -40.0], [-90.0, 0.0, 60.0], torch.tensor([50, -60]), [88.0, -100.0, 1.0]])
@@ -179,7 +171,7 @@ def test_logits_that_lose_a_probability(answer, capsys):
     assert z.exp().isfinite().all() and (z.exp() > 0).all()
     assert z.softmax(0).log().isinf().any()
     assert z.log_softmax(0).isfinite().all()
-    assert verdict(check.lost_ratio, answer, capsys).startswith("✓")
+    assert_right(check.lost_ratio, answer, capsys=capsys)
 
 
 @pytest.mark.parametrize(
@@ -201,10 +193,8 @@ def test_logits_that_lose_a_probability(answer, capsys):
     ],
 )
 def test_logits_that_lose_none(answer, said, capsys):
-    printed = verdict(check.lost_ratio, answer, capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+    assert_wrong(said, check.lost_ratio, answer, capsys=capsys)
 
 
 def test_no_answer_yet(capsys):
-    assert verdict(check.lost_ratio, ..., capsys).startswith("○")
+    assert verdict(check.lost_ratio, ..., capsys=capsys).startswith("○")
