@@ -134,11 +134,30 @@ def test_one_row_without_a_batch():
 
 
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
-def test_more_dimensions_are_like_more_rows(reduction):
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("weight", [None, torch.tensor([1.0, 2.0, 3.0, 4.0, 5.0], dtype=torch.float64)])
+def test_more_dimensions_are_like_more_rows(weight, smoothing, reduction):
     logits, targets = random(2, 3, 4, 5), torch.arange(24).reshape(2, 3, 4) % 5
-    ours = losses.cross_entropy(logits, targets, reduction=reduction)
-    theirs = F.cross_entropy(logits.movedim(-1, 1), targets, reduction=reduction)
+    options = {"weight": weight, "label_smoothing": smoothing, "reduction": reduction}
+    ours = losses.cross_entropy(logits, targets, **options)
+    theirs = F.cross_entropy(logits.movedim(-1, 1), targets, **options)
     torch.testing.assert_close(ours, theirs)
+
+
+@pytest.mark.parametrize("ignored", [2**63 - 1, 2**62, 1 - 2**63])
+def test_every_int64_may_be_ignored(ignored):
+    logits, targets = batch(ignored=ignored)
+    assert losses.token_losses(logits, targets, ignore_index=ignored)[1:5:3].tolist() == [0.0, 0.0]
+
+
+def test_options_are_named_and_the_rest_may_be():
+    logits, targets = batch()
+    assert losses.cross_entropy(logits=logits, targets=targets) == losses.cross_entropy(logits, targets)
+    assert losses.z_loss(logits=logits, targets=targets) == losses.z_loss(logits, targets)
+    assert losses.token_losses(logits=logits, targets=targets).equal(losses.token_losses(logits, targets))
+    for function in (losses.cross_entropy, losses.token_losses, losses.z_loss):
+        with pytest.raises(TypeError, match="positional argument"):
+            function(logits, targets, -100)
 
 
 @pytest.mark.parametrize("dtype", HALVES)
@@ -205,6 +224,7 @@ def test_z_loss_without_a_valid_target():
 
 LOGITS = torch.zeros(3, 5)
 TARGETS = torch.tensor([0, 1, 2])
+DEEP = torch.zeros(2, 4, 5)
 
 
 @pytest.mark.parametrize(
@@ -225,6 +245,12 @@ TARGETS = torch.tensor([0, 1, 2])
             ValueError,
             r"got \(2, 4\); the classes seem to stand in dimension 1, here they stand last: logits.movedim\(1, -1\)",
         ),
+        (torch.zeros(3), TARGETS, {}, ValueError, r"shape \(\), one for each row of logits \(3,\), got \(3,\)$"),
+        (DEEP, torch.zeros(2, 3).long(), {}, ValueError, r"shape \(2, 4\), one for each row of logits \(2, 4, 5\)"),
+        (DEEP, torch.full((2, 4), 5), {}, IndexError, r"target 5 at position \(0, 0\) is neither in \[0, 5\)"),
+        (DEEP, torch.zeros(2, 4).long(), {"weight": torch.ones(4)}, ValueError, r"a class, \(5,\), got \(4,\)"),
+        (LOGITS, TARGETS, {"ignore_index": 2**63}, TypeError, r"ignore_index must be an int of 64 bits, got 9223"),
+        (LOGITS, TARGETS, {"ignore_index": 1.0}, TypeError, r"ignore_index must be an int of 64 bits, got 1.0"),
         (LOGITS, torch.tensor([0, 5, 1]), {}, IndexError, r"target 5 at position \(1,\) is neither in \[0, 5\) nor"),
         (LOGITS, torch.tensor([0, 1, -1]), {}, IndexError, r"target -1 at position \(2,\) .* nor ignore_index -100"),
         (LOGITS, torch.tensor([0, 1, -100]), {"ignore_index": -1}, IndexError, r"target -100 at position \(2,\)"),
@@ -252,3 +278,10 @@ def test_minus_100_never_wraps_around():
 def test_no_classes_along_the_dimension(function):
     with pytest.raises(ValueError, match=r"at least one class in dimension 0, got shape \(0, 3\)"):
         function(torch.zeros(0, 3), dim=0)
+
+
+@pytest.mark.parametrize("function", [losses.softmax, losses.log_softmax, losses.logsumexp])
+@pytest.mark.parametrize("dim", [2, -3])
+def test_no_such_dimension(dim, function):
+    with pytest.raises(ValueError, match=rf"at least one class in dimension {dim}, got shape \(3, 5\)"):
+        function(LOGITS, dim)
