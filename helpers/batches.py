@@ -102,8 +102,10 @@ def pack(
             [1, 1, 0, 0, 0, 0]])
     """
     tokens, prompt_lengths = _checked(sequences, prompt_lengths, pad_id)
-    if type(length) is not int or abs(length) >= 2**63:
+    if type(length) is not int:
         raise TypeError(f"length must be an int, got {_kind(length)}")
+    if not 0 < length < 2**31:
+        raise ValueError(f"length must lie between 1 and {2**31 - 1} positions, got {length}")
     rows, room, segment = [], 0, 0
     for i, (sequence, prompt_length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
         n = len(sequence)

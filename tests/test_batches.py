@@ -146,6 +146,9 @@ def test_attention_mask_sees_itself_and_earlier_positions_of_its_segment():
             r"tokens must have one dimension, \(n,\), got shape \(2, 2\)",
         ),
         (lambda: shift([3, 0, -1]), ValueError, "tokens holds -1 at position 2; token ids are 0 or more"),
+        (lambda: shift([2**63]), TypeError, "tokens must be int64 token ids, got 9223372036854775808 at position 0"),
+        (lambda: pad([[1, 2]], pad_id=2**63), ValueError, "pad_id must be a token id, .* got 9223372036854775808"),
+        (lambda: pad([[1, 2]], [0], 3), TypeError, "positional argument"),
         (lambda: mask_prompt([1, 2], 1), TypeError, "targets must be an int64 tensor, got list"),
         (lambda: mask_prompt(torch.ones(2), 1), TypeError, "got a tensor of torch.float32"),
         (lambda: mask_prompt(torch.ones(2, 3).long(), 1), ValueError, r"one sequence, \(n-1,\), got shape \(2, 3\)"),
@@ -164,6 +167,8 @@ def test_attention_mask_sees_itself_and_earlier_positions_of_its_segment():
         (lambda: pad([[1, 2], []], [0, 1]), ValueError, r"prompt_lengths\[1\] must lie between 0 and the 0 tokens"),
         (lambda: pack([[1, 2], [1, 2, 3]], 2), ValueError, "sequence 1 has 3 tokens and rows hold 2: cut it"),
         (lambda: pack([[1, 2]], 2.0), TypeError, "length must be an int, got float"),
+        (lambda: pack([[1, 2]], 0), ValueError, "length must lie between 1 and 2147483647 positions, got 0"),
+        (lambda: pack([[1, 2]], 2**31), ValueError, "between 1 and 2147483647 positions, got 2147483648"),
         (lambda: pack([[1], [2]], 4), ValueError, "none of the 2 sequences has two tokens"),
         (lambda: attention_mask([[1, 1]]), TypeError, "segment_ids must be an int64 tensor, got list"),
         (lambda: attention_mask(torch.ones(1, 2)), TypeError, "got a tensor of torch.float32"),
@@ -179,3 +184,9 @@ def test_pad_id_0_and_a_prompt_as_long_as_its_sequence_are_good_input():
     inputs, targets = pad([[1, 2, 3], [4]], [3, 1], pad_id=0)
     assert inputs.tolist() == [[1, 2], [0, 0]]
     assert (targets == -100).all()
+
+
+def test_the_largest_token_id_is_good_input():
+    largest = 2**63 - 1
+    assert shift([largest, 1])[0].tolist() == [largest]
+    assert pad(sequences=[[1, 2, 3], [4]], prompt_lengths=[0, 0], pad_id=largest)[0].tolist() == [[1, 2], [largest] * 2]
