@@ -161,6 +161,10 @@ def test_shape_of_the_logits(shape):
     assert model()(tokens(*shape)).shape == (*shape, 12)
 
 
+def test_any_seed_of_64_bits():
+    assert TinyLM(5, seed=2**63 - 1).heads == TinyLM(vocab_size=5, seed=2**62).heads == 2
+
+
 def test_a_vocabulary_of_one_token():
     assert model(vocab_size=1)(torch.zeros(1, 2, dtype=torch.int64)).shape == (1, 2, 1)
 
@@ -232,6 +236,11 @@ def test_a_step_has_eight_sentences_however_they_are_split(seen, accumulation_st
     train(TinyLM(len(vocabulary())), accumulation_steps=accumulation_steps, steps=2)
     assert [[len(part) for part in parts] for parts in seen] == [sizes, sizes]
     assert [sorted(itertools.chain(*parts)) for parts in seen] == data_order(seen, steps=2)
+
+
+def test_the_default_is_the_full_batch(seen):
+    train(TinyLM(len(vocabulary())), steps=1)
+    assert [[len(part) for part in parts] for parts in seen] == [[8]]
 
 
 def data_order(seen: list, steps: int, **options) -> list[list[str]]:
@@ -306,6 +315,16 @@ IDS = torch.zeros(1, 3, dtype=torch.int64)
         (lambda: decode(IDS), ValueError, r"tokens must have shape \(n\), got \(1, 3\)"),
         (lambda: decode(torch.tensor([1, -100])), IndexError, r"token -100 at position \(1,\) of tokens .* \[0, 235\)"),
         (lambda: decode(torch.tensor([235])), IndexError, r"token 235 at position \(0,\)"),
+        (lambda: decode(torch.tensor([-1])), IndexError, r"token -1 at position \(0,\) of tokens"),
+        (lambda: TinyLM(0), ValueError, "vocab_size must be an int of 1 or more, got 0"),
+        (lambda: TinyLM(2**31), ValueError, "vocab_size must be an int of 1 or more, got 2147483648"),
+        (lambda: TinyLM(5, context=-1), ValueError, "context must be an int of 1 or more, got -1"),
+        (lambda: TinyLM(5, width=16.0), ValueError, "width must be an int of 1 or more, got 16.0"),
+        (lambda: TinyLM(5, heads=0), ValueError, "heads must be an int of 1 or more, got 0"),
+        (lambda: TinyLM(5, seed=0.0), TypeError, "seed must be an int of 64 bits, got 0.0"),
+        (lambda: TinyLM(5, seed=2**63), TypeError, "seed must be an int of 64 bits, got 9223372036854775808"),
+        (lambda: TinyLM(5, 48), TypeError, "positional argument"),
+        (lambda: train(model(), "token_mean", 1), TypeError, "positional argument"),
         (lambda: model(width=15), ValueError, "width must be a multiple of heads, got 15 and 2"),
         (lambda: model()(IDS.float()), TypeError, "inputs must be an int64 tensor of token ids, got torch.float32"),
         (lambda: model()(IDS[0]), ValueError, r"inputs must have shape \(B, T\), got \(3,\)"),
