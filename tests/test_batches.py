@@ -96,6 +96,12 @@ def test_pack():
     assert inputs.dtype == targets.dtype == segment_ids.dtype == torch.int64
 
 
+def test_rows_may_be_long():
+    inputs, targets, segment_ids = pack([[1, 2]], length=1000)
+    assert inputs.shape == targets.shape == segment_ids.shape == (1, 1000)
+    assert targets[targets != -100].tolist() == [2]
+
+
 def test_pack_masks_prompts():
     _, targets, _ = pack([[1, 2, 3], [4, 5, 6]], 6, prompt_lengths=[0, 2])
     assert targets.tolist() == [[2, 3, -100, -100, 6, -100]]
