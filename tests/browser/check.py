@@ -39,6 +39,7 @@ def run_lesson(front_end: ModuleType, page: Page, address: str, path: str) -> No
             keep_screenshot(page, f"{front_end.__name__.rpartition('.')[2]}_{path}_{index + 1:03}")
     assert page.evaluate(front_end.ERRORS) == []
     assert complaints == []
+    page.evaluate(front_end.SHUT_DOWN)  # a kernel of each lesson would fill a small machine
 
 
 def move_controls(page: Page, cell: Locator) -> None:

@@ -44,6 +44,8 @@ ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
         .filter(output => output.output_type === 'error' || output.name === 'stderr')
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
 
+SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
+
 
 @contextmanager
 def a_copy_of_the_lessons() -> Iterator[Path]:
