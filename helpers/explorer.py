@@ -23,8 +23,8 @@ from helpers import bilingual  # noqa: F401 - registers the Chinese font
 
 __all__ = ["BLUE", "GREY", "INK", "ORANGE", "Explorer", "canvas", "slider"]
 
-# One palette for all pictures. The colours differ in lightness too, so they survive a grey projector.
-INK, BLUE, ORANGE, GREY = "#1a1a1a", "#1f5a99", "#f0a030", "#bdbdbd"
+# One palette for all pictures, from dark to light, so that it survives a grey projector.
+INK, BLUE, ORANGE, GREY = "#1a1a1a", "#1f5a99", "#e08a00", "#bdbdbd"
 WIDTH = 960  # of every picture, in pixels of the page
 SHARPNESS = 1.25  # pixels of the picture to one of the page: legible when a teacher zooms in
 

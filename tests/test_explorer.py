@@ -33,10 +33,9 @@ def test_one_bundle_holds_widget_picture_and_text():
     assert set(data) == {"application/vnd.jupyter.widget-view+json", "image/png", "text/plain"}
     assert data["text/plain"] == "h < 2.0 & rising"
     assert metadata["image/png"] == {"alt": "h < 2.0 & rising", "width": WIDTH}
-    model = data["application/vnd.jupyter.widget-view+json"]["model_id"]
-    assert model == bundle(line())[0]["application/vnd.jupyter.widget-view+json"]["model_id"] or re.fullmatch(
-        r"\w{32}", model
-    )
+    explorer = line()
+    view = "application/vnd.jupyter.widget-view+json"
+    assert bundle(explorer)[0][view] == explorer._widget._repr_mimebundle_()[view]  # ipywidgets' own words
 
 
 def test_the_same_state_gives_the_same_bytes():
@@ -51,6 +50,25 @@ def test_the_live_picture_has_the_numbers_as_alternative_text():
     assert ">h &lt; 7.5 &amp; rising</pre>" in html
     live = live_picture(explorer)
     assert (live == np.asarray(explorer._agg.buffer_rgba())[..., :3]).all()
+
+
+@pytest.mark.parametrize("height", [200, 310, 440])
+def test_the_page_keeps_the_room_that_the_picture_takes(height):
+    """The box has the picture's shape, to a pixel, and the picture has more pixels than the box, not fewer."""
+    figure = canvas(height)
+    figure.text(0.5, 0.5, "1", animated=True)
+    explorer = Explorer(figure, lambda: "")
+    rows, columns, _ = live_picture(explorer).shape
+    assert WIDTH <= columns <= 2 * WIDTH
+    assert abs(rows - columns * height / WIDTH) < 1
+    width, ratio = re.search(r"width: (\d+)px; max-width: 100%; aspect-ratio: ([\d.]+)", explorer._view.value).groups()
+    assert int(width) == WIDTH
+    assert abs(WIDTH / float(ratio) - height) < 1
+
+
+@pytest.mark.parametrize(("step", "shown"), [(0.5, ".1f"), (0.1, ".1f"), (0.05, ".2f"), (0.01, ".2f")])
+def test_a_slider_shows_the_digits_of_its_step(step, shown):
+    assert slider("T", 1.0, 0.0, 5.0, step).readout_format == shown
 
 
 def test_the_stored_picture_is_the_live_one_but_for_what_no_eye_sees():
@@ -95,11 +113,11 @@ def test_set_refuses_what_a_hand_could_not_do(values, error, message):
 
 
 def test_colours_differ_in_lightness():
-    """On a grey projector the four colours of the palette are still four: 10 % apart at least."""
+    """On a grey projector the four colours and white paper are still five: at least 10 apart in CIE L*, of 100."""
 
     def lightness(colour: str) -> float:
-        red, green, blue = (int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5))
-        return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+        light = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+        red, green, blue = (((part + 0.055) / 1.055) ** 2.4 for part in light)  # sRGB, of no dark part
+        return 116 * (0.2126 * red + 0.7152 * green + 0.0722 * blue) ** (1 / 3) - 16
 
-    greys = sorted(map(lightness, (INK, BLUE, ORANGE, GREY)))
-    assert min(np.diff(greys)) > 0.05
+    assert min(np.diff([lightness(colour) for colour in (INK, BLUE, ORANGE, GREY, "#ffffff")])) > 10
