@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.check import cross_entropy as check
-from tests.verdicts import assert_right, assert_wrong, verdict
+from tests.verdicts import assert_right, assert_wrong, unused_mistakes, verdict
 
 
 def log_probs_of(logits):
@@ -20,13 +20,23 @@ TOKEN_LOSSES = [
     (lambda z, y: pick(log_probs_of(z), y), "the minus sign is missing"),
     (lambda z, y: -(F.one_hot(y, z.shape[1]) * log_probs_of(z)).mean(1), "the mean was taken over the vocabulary V"),
     (lambda z, y: -pick(log_probs_of(z), y) / torch.log(torch.tensor(2.0)), "the logarithm is to base 2"),
-    (lambda z, y: -torch.log(torch.round(pick(z.softmax(1), y), decimals=4)), "rounded before its logarithm"),
-    (lambda z, y: -torch.log(pick(z.softmax(1), y).clamp(min=1e-9)), "the probability was clamped"),
-    (lambda z, y: -torch.log(torch.clamp(pick(z.softmax(1), y), 1e-12, 1.0)), "the probability was clamped"),
-    (lambda z, y: -torch.log(pick(z.softmax(1), y) + 1e-8), "the probability was clamped, or something added"),
+    *(
+        (lambda z, y, n=n: -torch.log(torch.round(pick(z.softmax(1), y), decimals=n)), "rounded before its logarithm")
+        for n in range(2, 7)
+    ),
+    *(
+        (lambda z, y, n=n: -torch.log(torch.clamp(pick(z.softmax(1), y), 0.1**n, 1.0)), "the probability was clamped")
+        for n in range(5, 21)
+    ),
+    *(
+        (lambda z, y, n=n: -torch.log(pick(z.softmax(1), y) + 0.1**n), "clamped, or something added")
+        for n in range(5, 21)
+    ),
     (lambda z, y: pick(z.softmax(1), y), "no logarithm was taken"),
+    (lambda z, y: -pick(z.softmax(1), y), "no logarithm was taken"),
     (lambda z, y: 1 - pick(z.softmax(1), y), "no logarithm was taken"),
     (lambda z, y: -pick(z, y), "softmax is missing"),
+    (lambda z, y: pick(z, y), "softmax is missing"),
     (lambda z, y: F.cross_entropy(z.softmax(1), y, reduction="none"), "softmax was applied twice"),
     (lambda z, y: -pick(z.log_softmax(0), y), "softmax ran over the batch"),
     (lambda z, y: -log_probs_of(z).max(1).values, "takes the largest probability"),
@@ -62,7 +72,9 @@ GRADIENT = [
     (lambda z, y: minus_one_at_target(z.softmax(1), y) / z.numel(), "divided by T·V"),
     (lambda z, y: minus_one_at_target(z.softmax(1), y) / z.shape[1], "divided by V instead of T"),
     (lambda z, y: z.softmax(1) / len(y), "the one-hot target was not subtracted"),
+    (lambda z, y: torch.exp(log_probs_of(z)), "the one-hot target was not subtracted"),
     (lambda z, y: minus_one_at_target(z.softmax(0), y) / len(y), "softmax ran over the batch"),
+    (lambda z, y: minus_one_at_target(z.softmax(0), y), "softmax ran over the batch"),
     (lambda z, y: minus_one_at_target(z.softmax(1), z.argmax(1)) / len(y), "the largest class was subtracted"),
     (lambda z, y: minus_one_at_target(z, y) / len(y), "softmax is missing"),
     (lambda z, y: -F.one_hot(y, z.shape[1]) / z.softmax(1) / len(y), "the gradient with respect to p"),
@@ -106,6 +118,19 @@ SMOOTHED = [
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
     assert_wrong(name, exercise, answer, capsys=capsys)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "rows"),
+    [
+        (check.token_losses, TOKEN_LOSSES),
+        (check.perplexity, PERPLEXITY),
+        (check.gradient, GRADIENT),
+        (check.smoothed_loss, SMOOTHED),
+    ],
+)
+def test_each_known_mistake_has_an_answer(exercise, rows, monkeypatch):
+    assert not unused_mistakes(exercise, [answer for answer, _ in rows], monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.check import gradient_accumulation as check
-from tests.verdicts import assert_right, assert_wrong, verdict
+from tests.verdicts import assert_right, assert_wrong, unused_mistakes, verdict
 
 
 def cov(n, m, **options):
@@ -22,13 +22,17 @@ GAP = [
     (lambda n, m: -cov(n, m) / n.double().mean(), "this is the sample covariance"),
     (lambda n, m: cov(n, m) / n.double().mean(), "this is the sample covariance"),
     (lambda n, m: -cov(n, m, correction=0) * len(n) / n.double().mean(), "the covariance was not divided by K"),
+    (lambda n, m: cov(n, m, correction=0) * len(n) / n.double().mean(), "the covariance was not divided by K"),
     (lambda n, m: -cov(n, m, correction=0) / n.sum(), "divided by Σn"),
+    (lambda n, m: cov(n, m, correction=0) / n.sum(), "divided by Σn"),
     (lambda n, m: -cov(n, m, correction=0), "not divided by mean(n)"),
+    (lambda n, m: cov(n, m, correction=0), "not divided by mean(n)"),
     (lambda n, m: -cov(n, m, correction=0) / m.mean(), "divided by the mean loss"),
     (lambda n, m: m.sum() / len(m), "this is the mean of means A"),
     (lambda n, m: (n.double() / n.sum()) @ m, "this is the token mean G"),
     (lambda n, m: abs(m.mean() - (n * m).sum() / n.sum()), "the absolute value was taken"),
     (lambda n, m: m.mean() - n.double() @ m, "Σ n m is not divided by Σ n"),
+    (lambda n, m: m.mean() - n.double() @ m / len(n), "Σ n m is not divided by Σ n"),
     (lambda n, m: m - (n * m).sum() / n.sum(), "the shape is"),
     (lambda n, m: n.mean() * m, "raised an error"),
     (lambda n, m: m.median() - m.mean(), "the value is wrong"),
@@ -120,6 +124,8 @@ def updated(weights, inputs, targets):
 ACCUMULATE = [
     (looped(lambda z, y, all: F.cross_entropy(z, y) / len(all), skip=True), "this is the mean of means"),
     (looped(lambda z, y, all: F.cross_entropy(z, y) / len(all)), "this is the mean of means"),
+    (looped(lambda z, y, all: F.cross_entropy(z, y) / sum(bool(mask(one).any()) for one in all), skip=True),
+     "this is the mean of means"),
     (looped(lambda z, y, all: F.cross_entropy(z, y)), "K is left out"),
     (summed(lambda y, all: 1), "not divided by N"),
     (summed(lambda y, all: mask(all).sum() * len(all)), "divided twice: by N, and again by K"),
@@ -130,6 +136,8 @@ ACCUMULATE = [
     (summed(lambda y, all: y.numel()), "padding was counted in the divisor"),
     (zeroed_inside, "only the last micro-batch is left"),
     (not_accumulated, "only the last micro-batch is left"),
+    (lambda w, x, y: looped(lambda z, own, _: F.cross_entropy(z, own) / len(y))(w, x[-1:], y[-1:]),
+     "only the last micro-batch is left"),
     (each_sentence, "this is the sequence mean"),
     (summed(lambda y, all: -mask(all).sum()), "the sign is turned around"),
     (no_backward, "the function returns nothing"),
@@ -160,6 +168,7 @@ RANK_LOSS = [
     (lambda x, y, n, w: x.sum() * w / n, "ignored positions were added too"),
     (lambda x, y, n, w: x.sum() / n, "ignored positions were added too"),
     (lambda x, y, n, w: x.mean(), "padding was counted in the divisor"),
+    (lambda x, y, n, w: x.sum() / len(y) * w, "padding was counted in the divisor"),
     (lambda x, y, n, w: keep(x, y) / len(y), "padding was counted in the divisor"),
     (lambda x, y, n, w: keep(x, y) / (mask(y).sum() * w), "takes all ranks to have as many tokens"),
     (lambda x, y, n, w: x * mask(y) * w / n, "the shape is"),
@@ -175,6 +184,18 @@ RANK_LOSS = [
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
     assert_wrong(name, exercise, answer, capsys=capsys)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "rows"),
+    [
+        (check.gap, GAP),
+        (check.accumulate, ACCUMULATE),
+        (check.rank_loss, RANK_LOSS),
+    ],
+)
+def test_each_known_mistake_has_an_answer(exercise, rows, monkeypatch):
+    assert not unused_mistakes(exercise, [answer for answer, _ in rows], monkeypatch)
 
 
 def weighted(weights, inputs, targets):

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from helpers.check import one_loss as check
-from tests.verdicts import assert_right, assert_wrong, verdict
+from tests.verdicts import assert_right, assert_wrong, unused_mistakes, verdict
 
 
 def next_tokens(tokens):
@@ -52,19 +52,24 @@ TARGETS = [
     (lambda x, n: previous_tokens(x), "the shift goes the wrong way"),
     (lambda x, n: x.roll(1, 1), "the shift goes the wrong way"),
     (lambda x, n: by_length(x.roll(1, dims=1), n, 1), "the shift goes the wrong way"),
+    (lambda x, n: by_length(x.roll(1, dims=1), n, 0), "the shift goes the wrong way"),
     (lambda x, n: x.roll(-1, 1), "roll brings the first token round"),
     (lambda x, n: by_length(x.roll(-1, 1), n, 0), "roll brings the first token round"),
     (lambda x, n: next_tokens(x), "padding is scored"),
     (lambda x, n: by_length(next_tokens(x), n, 0), "made to predict padding"),
     (lambda x, n: by_length(next_tokens(x), n, 2), "one too many is ignored"),
     (lambda x, n: by_length(F.pad(x[:, 2:], (0, 2), value=-100), n, 2), "shifts by two"),
+    (lambda x, n: by_length(x.roll(-2, 1), n, 1), "shifts by two"),
     (lambda x, n: torch.where(next_tokens(x) == 0, -100, next_tokens(x)), "found by its value 0"),
     (lambda x, n: by_length(torch.where(next_tokens(x) == 0, -100, next_tokens(x)), n, 1), "found by its value 0"),
     (lambda x, n: torch.where(x == 0, -100, next_tokens(x)), "found by its value 0"),
+    (lambda x, n: torch.where(x.roll(-1, 1) == 0, -100, x.roll(-1, 1)), "found by its value 0"),
+    (lambda x, n: by_length(torch.where(x == 0, -100, next_tokens(x)), n, 1), "found by its value 0"),
     (lambda x, n: x[:, 1:], "the last column is missing"),
     (lambda x, n: by_length(next_tokens(x), n, 1)[:, :-1], "the last column is missing"),
     (lambda x, n: by_length(next_tokens(x), n, 1).clamp(min=-1), "ignored positions are to hold −100"),
     (lambda x, n: by_length(next_tokens(x), n, 1).clamp(min=0), "ignored positions are to hold −100"),
+    (lambda x, n: by_length(next_tokens(x), n, 1).abs(), "ignored positions are to hold −100"),
     (in_place, "the function changes its argument"),
     (windows, "the last column is missing"),
     (lambda x, n: by_length(next_tokens(x), n, 1).flatten(), "the shape is"),
@@ -85,6 +90,7 @@ MEAN = [
     (lambda x, y: (x * (y != -100).double()).sum() / (y != -100).sum(), "zeros by a product: 0 · inf and 0 · nan"),
     (lambda x, y: (x * (y != -100)).sum() / y.numel(), "zeros by a product, and the wrong divisor"),
     (lambda x, y: (x * (y != -100)).sum() / y.shape[0], "zeros by a product, and the wrong divisor"),
+    (lambda x, y: (x * (y != -100)).sum(), "zeros by a product, and the wrong divisor"),
     (lambda x, y: torch.stack([row[goal != -100].mean() for row, goal in zip(x, y, strict=True)]).mean(),
      "a mean for each sentence"),
     (lambda x, y: torch.stack([row[goal != -100].mean() for row, goal in zip(x, y, strict=True)
@@ -94,6 +100,7 @@ MEAN = [
     (lambda x, y: keep(x, y).sum(), "this is the sum"),
     (lambda x, y: x[y > 0].mean(), "a target of 0 is valid too"),
     (lambda x, y: x[x > 0].mean(), "whether the loss is 0"),
+    (lambda x, y: keep(x, y)[keep(x, y) > 0].mean(), "whether the loss is 0"),
     (lambda x, y: x[y == -100].mean(), "the condition is turned around"),
     (lambda x, y: x[y != -100], "the shape is"),
     (lambda x, y: x[y != -100].median(), "the value is wrong"),
@@ -134,13 +141,20 @@ TOKEN_LOSSES = [
     (lambda z, y: pick(nll(z[y != -100]), y[y != -100]) if (y != -100).any() else z.new_zeros(0),
      "only valid positions were returned"),
     (lambda z, y: -F.cross_entropy(z, y, reduction="none"), "the minus sign is missing"),
+    (lambda z, y: -pick(nll(z), y.clamp(min=0)), "the minus sign is missing"),
     (lambda z, y: -pick(z, y.clamp(min=0)).where(y != -100, torch.tensor(0.0, dtype=z.dtype)),
      "log_softmax is missing"),
     (lambda z, y: F.cross_entropy(z, y), "already averaged or added up"),
     (lambda z, y: F.cross_entropy(z, y, reduction="sum"), "already averaged or added up"),
+    (lambda z, y: F.cross_entropy(z, y, reduction="sum") / len(y), "already averaged or added up"),
     (lambda z, y: F.cross_entropy(z, y, reduction="none").where(y != -100, torch.tensor(math.nan, dtype=z.dtype)),
      "not nan or −100"),
     (replaced_then_masked, "the real class 0 is ignored too"),
+    (lambda z, y: F.cross_entropy(z, y.clamp(min=0), reduction="none").masked_fill(y.clamp(min=0) == 0, 0.0),
+     "the real class 0 is ignored too"),
+    (lambda z, y: F.cross_entropy(z, y, reduction="none").masked_fill(y == -100, -100.0), "not nan or −100"),
+    (lambda z, y: (-(F.one_hot(y.clamp(min=0), z.shape[1]) * z.log_softmax(1)).sum(1)) * (y != -100),
+     "zeros by a product"),
     (product, "zeros by a product"),
     (emptied, "the function changes its argument"),
     (lambda z, y: F.cross_entropy(z, y, reduction="none").unsqueeze(1), "the shape is"),
@@ -156,9 +170,11 @@ PERPLEXITY = [
     (lambda m, n: m.mean(), "no exponential was taken"),
     (lambda m, n: torch.exp((m * n).mean()), "divided by the number of batches K"),
     (lambda m, n: torch.exp((m * n).sum()), "not divided by the number of tokens"),
+    (lambda m, n: torch.exp(m).prod(), "not divided by the number of tokens"),
     (lambda m, n: torch.exp(m.sum() / n.sum()), "means were taken for sums"),
     (lambda m, n: 2 ** ((m * n).sum() / n.sum()), "the base is 2"),
     (lambda m, n: torch.exp((m / n).sum() / (1 / n).sum()), "the weights are turned around"),
+    (lambda m, n: torch.exp(sum(m / n) / len(n)), "the weights are turned around"),
     (lambda m, n: torch.exp(m), "the shape is"),
     (lambda m, n: torch.exp(-(m * n).sum() / n.sum()), "the value is wrong"),
 ]
@@ -173,6 +189,19 @@ PERPLEXITY = [
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
     assert_wrong(name, exercise, answer, capsys=capsys)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "rows"),
+    [
+        (check.targets, TARGETS),
+        (check.mean_loss, MEAN),
+        (check.token_losses, TOKEN_LOSSES),
+        (check.perplexity, PERPLEXITY),
+    ],
+)
+def test_each_known_mistake_has_an_answer(exercise, rows, monkeypatch):
+    assert not unused_mistakes(exercise, [answer for answer, _ in rows], monkeypatch)
 
 
 def targets_in_loops(tokens, lengths):

@@ -6,13 +6,15 @@ import pytest
 import torch
 
 from helpers.check import softmax as check
-from tests.verdicts import assert_right, assert_wrong, verdict
+from tests.verdicts import assert_right, assert_wrong, unused_mistakes, verdict
 
 FORMULAS = [
     (lambda z: z / z.sum(-1, keepdim=True), "no exponential was taken"),
     (lambda z: z.abs() / z.abs().sum(-1, keepdim=True), "no exponential was taken"),
+    (lambda z: z.clamp(min=0) / z.clamp(min=0).sum(-1, keepdim=True), "no exponential was taken"),
     (lambda z: torch.exp(z), "not divided by the sum"),
     (lambda z: 1 / (1 + torch.exp(-z)), "this is the sigmoid"),
+    (lambda z: z.sigmoid() / z.sigmoid().sum(-1, keepdim=True), "this is the sigmoid"),
     (lambda z: torch.pow(2.0, z) / torch.pow(2.0, z).sum(-1, keepdim=True), "the base is 2"),
     (lambda z: torch.exp(z - z.max(-1, keepdim=True).values), "divided by the largest"),
     (lambda z: z - z.logsumexp(-1, keepdim=True), "these are log-probabilities"),
@@ -48,6 +50,7 @@ def of_two(z, top):
 TEMPERATURES = [
     (lambda z, top: 1 / bisect(z, top), "this is 1/T"),
     (of_two, "only the two largest scores"),
+    (lambda z, top: 1 / of_two(z, top), "only the two largest scores"),
     (lambda z, top: math.log(bisect(z, top)), "the logarithm of the temperature"),
     (lambda z, top: bisect(z, top, steps=10), "the value is wrong"),
     (lambda z, top: 1.0, "the value is wrong"),
@@ -63,10 +66,12 @@ def pairwise(z, entry):
 JACOBIANS = [
     (lambda z: pairwise(z, lambda p, i, j: p[i] * (1 - p[i]) if i == j else 0.0), "the diagonal p(1 − p) alone"),
     (lambda z: pairwise(z, lambda p, i, j: p[i] * (1 - p[i]) if i == j else p[i] * p[j]), "lacks its minus sign"),
+    (lambda z: torch.diag(z.softmax(0)) + torch.outer(z.softmax(0), z.softmax(0)), "lacks its minus sign"),
     (lambda z: pairwise(z, lambda p, i, j: p[i] * (p[j] - (i == j) * 1.0)), "the sign is turned around"),
     (lambda z: torch.diag(z.softmax(0)), "was not subtracted"),
     (lambda z: pairwise(z, lambda p, i, j: (i == j) * 1.0 - p[i] * p[j]), "the diagonal has 1 for p"),
     (lambda z: pairwise(z, lambda p, i, j: (i == j) * 1.0 - p[j]), "the derivative of log p"),
+    (lambda z: pairwise(z, lambda p, i, j: (i == j) * 1.0 - p[i]), "the derivative of log p"),
     (lambda z: torch.diag(z) - torch.outer(z, z), "the scores z were put into the formula"),
     (lambda z: torch.diag(z.softmax(0)) - z.softmax(0) ** 2, "multiplied term by term"),
     (lambda z: z.softmax(0) * (1 - z.softmax(0)), "multiplied term by term"),
@@ -84,6 +89,19 @@ JACOBIANS = [
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
     assert_wrong(name, exercise, answer, capsys=capsys)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "rows"),
+    [
+        (check.softmax_row, FORMULAS),
+        (check.softmax_batch, FORMULAS + BATCHES),
+        (check.temperature_for, TEMPERATURES),
+        (check.jacobian, JACOBIANS),
+    ],
+)
+def test_each_known_mistake_has_an_answer(exercise, rows, monkeypatch):
+    assert not unused_mistakes(exercise, [answer for answer, _ in rows], monkeypatch)
 
 
 @pytest.mark.parametrize(

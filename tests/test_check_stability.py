@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from helpers.check import stability as check
-from tests.verdicts import assert_right, assert_wrong, verdict
+from tests.verdicts import assert_right, assert_wrong, unused_mistakes, verdict
 
 
 def around(shift, add=True):
@@ -27,7 +27,9 @@ def top(z):
 LOGSUMEXP = [
     (around(lambda z: z.max()), "the maximum of the whole batch"),
     (around(lambda z: z.min(dim=1, keepdim=True).values), "the minimum was subtracted"),
+    (around(lambda z: z.min()), "the minimum was subtracted"),
     (around(lambda z: z.abs().max(dim=1, keepdim=True).values), "the largest absolute value"),
+    (around(lambda z: z.abs().max()), "the largest absolute value"),
     (around(lambda z: z.mean(dim=1, keepdim=True)), "the mean was subtracted"),
     (lambda z: torch.log(torch.exp(z).sum(1)), "nothing was subtracted"),
     (around(top, add=False), "M was not added back"),
@@ -38,8 +40,13 @@ LOGSUMEXP = [
     (lambda z: top(z) + (z - top(z)).exp().sum(1).log(), "one number a row is wanted"),
     (lambda z: z.max(1)[0] + (z - top(z)).exp().mean(1).log(), "the exponentials were averaged"),
     (lambda z: z.max(1)[0] + (z - top(z)).exp().sum(1).log2(), "not to base e"),
+    (lambda z: z.max(1)[0] + (z - top(z)).exp().sum(1).log10(), "not to base e"),
+    (lambda z: torch.logsumexp(z, 1) * math.log2(math.e), "not to base e"),
     (lambda z: (z - top(z)).exp().sum(1), "no logarithm was taken"),
+    (lambda z: z.max(1)[0] + (z - top(z)).exp().sum(1), "no logarithm was taken"),
     (lambda z: z.sum(dim=1), "no exponentials were taken"),
+    (lambda z: z.max(1)[0] + (z - top(z)).sum(1), "no exponentials were taken"),
+    (lambda z: z.max(1)[0] + (z - top(z)).sum(1).log(), "no exponentials were taken"),
     (lambda z: z.max(dim=1).values, "the maximum alone"),
     (lambda z: torch.logsumexp(z, dim=0), "ran over the batch"),
     (lambda z: torch.logsumexp(z, dim=(0, 1)), "all rows were added up together"),
@@ -50,22 +57,32 @@ LOGSUMEXP = [
 LOG_SOFTMAX = [
     (lambda z: z.softmax(1).log(), "the logarithm of a probability"),
     (lambda z: (z.exp() / z.exp().sum(1, keepdim=True)).log(), "the logarithm of a probability"),
-    (lambda z: (z.softmax(1) + 1e-9).log(), "something was added to the probability"),
-    (lambda z: z.softmax(1).clamp(min=1e-12).log(), "something was added to the probability"),
+    *(
+        (lambda z, n=n: torch.log(z.softmax(1) + 0.1**n), "something was added to the probability")
+        for n in range(5, 21)
+    ),
+    *((lambda z, n=n: torch.log(z.softmax(1).clamp(min=0.1**n)), "or it was clamped") for n in range(5, 21)),
     (lambda z: z - around(lambda z: z.max())(z).unsqueeze(1), "the maximum of the whole batch"),
     (lambda z: z - around(lambda z: z.min(dim=1, keepdim=True)[0])(z).unsqueeze(1), "the minimum was subtracted"),
+    (lambda z: z - around(lambda z: z.min())(z).unsqueeze(1), "the minimum was subtracted"),
     (lambda z: z - around(lambda z: z.abs().max(dim=1, keepdim=True)[0])(z).unsqueeze(1), "the largest absolute value"),
+    (lambda z: z - z.abs().max() - (z - z.abs().max()).exp().sum(1, keepdim=True).log(), "the largest absolute value"),
+    (lambda z: z - around(lambda z: z.mean(dim=1, keepdim=True))(z).unsqueeze(1), "the mean was subtracted"),
     (lambda z: z - z.exp().sum(1, keepdim=True).log(), "nothing was subtracted"),
     (lambda z: z - (z - top(z)).exp().sum(1, keepdim=True).log(), "one M is missing"),
     (lambda z: z - top(z) - torch.logsumexp(z, 1, keepdim=True), "M was subtracted twice"),
     (lambda z: z - torch.logsumexp(z, 1), "without keepdim=True"),
     (lambda z: z - top(z) - (z - top(z)).exp().sum(1).log(), "without keepdim=True"),
+    (lambda z: z - z.max(1)[0] - (z - z.max(1)[0]).exp().sum(1).log(), "without keepdim=True"),
+    (lambda z: z - z.max(1)[0] - (z - z.max(1)[0]).exp().sum(1, keepdim=True).log(), "without keepdim=True"),
     (lambda z: z.softmax(1), "no logarithm was taken"),
     (lambda z: z - top(z), "the term log Σ is missing"),
     (lambda z: z - top(z) - (z - top(z)).exp().sum(1, keepdim=True), "Σ was subtracted without its logarithm"),
     (lambda z: -z.log_softmax(1), "the sign is turned around"),
     (lambda z: z - top(z) - (z - top(z)).exp().mean(1, keepdim=True).log(), "the exponentials were averaged"),
     (lambda z: z.softmax(1).log2(), "not to base e"),
+    (lambda z: z.log_softmax(1) / math.log(2), "not to base e"),
+    (lambda z: z - top(z) - (z - top(z)).exp().sum(1, keepdim=True).log2(), "not to base e"),
     (lambda z: z.log_softmax(0), "ran over the batch"),
     (lambda z: z.flatten().log_softmax(0).view_as(z), "all rows were taken for one"),
     (lambda z: z.log_softmax(1) * 1.001, "the value is wrong"),
@@ -81,6 +98,16 @@ def larger(M1, M2):
     return torch.where(M1 > M2, M1, M2)
 
 
+def merged_around(shift):
+    """Both sums brought to `shift` of the two maxima."""
+
+    def merge(M1, S1, M2, S2):
+        c = shift(M1, M2)
+        return c + torch.log(S1 * torch.exp(M1 - c) + S2 * torch.exp(M2 - c))
+
+    return merge
+
+
 MERGE = [
     (lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 + S2), "added as they are"),
     (
@@ -88,6 +115,14 @@ MERGE = [
         "only one of the sums",
     ),
     (lambda M1, S1, M2, S2: M1 + torch.log(S1 + S2 * torch.exp(M2 - M1)), "only one of the sums"),
+    (lambda M1, S1, M2, S2: M2 + torch.log(S1 * torch.exp(M1 - M2) + S2), "only one of the sums"),
+    (
+        lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 + S2 * torch.exp(M2 - larger(M1, M2))),
+        "only one of the sums",
+    ),
+    (merged_around(lambda M1, M2: torch.where(M1 < M2, M1, M2)), "the smaller of the two maxima"),
+    (merged_around(lambda M1, M2: max(M1.max(), M2.max())), "one maximum was used for all rows"),
+    (merged_around(lambda M1, M2: torch.stack([M1, M2]).mean(0)), "the mean of the two maxima"),
     (
         lambda M1, S1, M2, S2: (
             larger(M1, M2) + torch.log(S1 * torch.exp(larger(M1, M2) - M1) + S2 * torch.exp(larger(M1, M2) - M2))
@@ -105,6 +140,7 @@ MERGE = [
     (lambda M1, S1, M2, S2: M1 + torch.log(S1) + M2 + torch.log(S2), "the two logsumexps were added"),
     (lambda M1, S1, M2, S2: larger(M1 + torch.log(S1), M2 + torch.log(S2)), "the larger of the two logsumexps"),
     (lambda *pairs: sum(to_common(*pairs)[1:]), "no logarithm was taken"),
+    (lambda *pairs: sum(to_common(*pairs)), "no logarithm was taken"),
     (lambda *pairs: torch.stack([to_common(*pairs)[0], sum(to_common(*pairs)[1:])]), "this is the pair (M, S)"),
     (lambda M1, S1, M2, S2: M1 + torch.log(S1), "the value is wrong"),
 ]
@@ -121,8 +157,10 @@ Z_GRADIENT = [
     (lambda z, c: 2 * c * lse(z) * z.softmax(1) / z.shape[1], "divided by V or T·V"),
     (lambda z, c: 2 * c * lse(z) * z.softmax(1) / z.numel(), "divided by V or T·V"),
     (lambda z, c: 2 * c * lse(z) / len(z) * torch.ones_like(z), "the probability p is missing"),
+    (lambda z, c: 2 * c * lse(z) / len(z), "the probability p is missing"),
     (lambda z, c: 2 * c * z.softmax(1) / len(z), "LSE is missing"),
     (lambda z, c: 2 * c * lse(z) ** 2 * z.softmax(1) / len(z), "LSE stands there squared"),
+    (lambda z, c: c * lse(z) ** 2 * z.softmax(1) / len(z), "LSE stands there squared"),
     (
         lambda z, c: 2 * c * (z - top(z)).exp().sum(1, keepdim=True).log() * z.softmax(1) / len(z),
         "M was not added back",
@@ -132,10 +170,16 @@ Z_GRADIENT = [
     (lambda z, c: 2 * c * lse(z) * z / len(z), "the logits z instead of p"),
     (lambda z, c: 2 * c * z.logsumexp(1) * z.softmax(1) / len(z), "keepdim is missing"),
     (lambda z, c: 2 * c * lse(z) * z.softmax(0) / len(z), "over the batch (dim=0)"),
+    (lambda z, c: 2 * c * z.logsumexp(0) * z.softmax(1) / len(z), "over the batch (dim=0)"),
     (lambda z, c: 2 * c * lse(z).mean() * z.softmax(1) / len(z), "LSE was averaged first"),
     (lambda z, c: 2 * c * z.exp().sum(1, keepdim=True).log() * z.softmax(1) / len(z), "nothing was subtracted"),
+    (
+        lambda z, c: 2 * c * z.exp().sum(1, keepdim=True).log() * z.exp() / z.exp().sum(1, keepdim=True) / len(z),
+        "nothing was subtracted",
+    ),
     (lambda z, c: -2 * c * lse(z) * z.softmax(1) / len(z), "the sign is turned around"),
     (lambda z, c: c * lse(z).square().mean(), "the z-loss itself"),
+    (lambda z, c: c * z.logsumexp(1) ** 2, "the z-loss itself"),
     (lambda z, c: 3 * c * lse(z) * z.softmax(1) / len(z), "the value is wrong"),
 ]
 
@@ -149,6 +193,19 @@ Z_GRADIENT = [
 )
 def test_wrong_answers_are_named(exercise, answer, name, capsys):
     assert_wrong(name, exercise, answer, capsys=capsys)
+
+
+@pytest.mark.parametrize(
+    ("exercise", "rows"),
+    [
+        (check.logsumexp, LOGSUMEXP),
+        (check.log_softmax, LOG_SOFTMAX),
+        (check.merge, MERGE),
+        (check.z_gradient, Z_GRADIENT),
+    ],
+)
+def test_each_known_mistake_has_an_answer(exercise, rows, monkeypatch):
+    assert not unused_mistakes(exercise, [answer for answer, _ in rows], monkeypatch)
 
 
 @pytest.mark.parametrize(

@@ -16,14 +16,12 @@ Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
 def accumulate(answer: Answer) -> None:
     """weights (V, V), inputs and targets (K, B, T) -> the gradient of the token mean (V, V), by K times backward."""
 
-    def loop(weigh: Callable[[Tensor, Tensor, Tensor], Tensor], skip: bool = True) -> Answer:
+    def loop(weigh: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Answer:
         """A loop whose loss is `weigh` of a micro-batch's token losses, its targets, and all targets."""
 
         def run(weights: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
             weights.requires_grad_()
             for x, y in zip(inputs, targets, strict=True):
-                if skip and not valid(y):
-                    continue
                 losses = F.cross_entropy(weights[x].flatten(0, 1), y.flatten(), reduction="none")
                 weigh(losses, y, targets).backward()
             return weights.grad
@@ -37,11 +35,10 @@ def accumulate(answer: Answer) -> None:
         Mistake("平均的平均：每个微批次先除以自己的词元数，再除以 K",
                 "this is the mean of means: each micro-batch divided by its own tokens, then by K",
                 loop(lambda x, y, all: x.sum() / valid(y) / len(all)),
-                loop(lambda x, y, all: x.sum() / valid(y) / len(all), skip=False),
                 loop(lambda x, y, all: x.sum() / valid(y) / sum(valid(t) > 0 for t in all))),
         Mistake("少了除以 K，而且还是平均的平均：梯度大了 K 倍左右",
                 "K is left out, and it is still a mean of means: the gradient is about K times too large",
-                loop(lambda x, y, all: x.sum() / valid(y)), loop(lambda x, y, all: x.sum() / valid(y), skip=False)),
+                loop(lambda x, y, all: x.sum() / valid(y))),
         Mistake("没有除以 N：这是总和的梯度",
                 "not divided by N: this is the gradient of the sum",
                 loop(lambda x, y, all: x.sum())),
@@ -50,8 +47,7 @@ def accumulate(answer: Answer) -> None:
                 loop(lambda x, y, all: x.sum() / valid(all) / len(all))),
         Mistake("除了两次：平均之后又除以 N",
                 "divided twice: a mean, and again divided by N",
-                loop(lambda x, y, all: x.sum() / valid(y) / valid(all)),
-                loop(lambda x, y, all: x.sum() / valid(y) / valid(all), skip=False)),
+                loop(lambda x, y, all: x.sum() / valid(y) / valid(all))),
         Mistake("把填充也数进了除数：该数 targets != -100",
                 "padding was counted in the divisor: count targets != -100",
                 loop(lambda x, y, all: x.sum() / all.numel()),

@@ -99,7 +99,7 @@ def token_losses(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
     mistakes = [
         Mistake("−100 到了 gather：它会报错。先换成一个合法的编号，取完再把那里清零",
                 "−100 reached gather, which raises: put a legal number in its place, gather, then set it to 0",
-                picked, lambda z, y: zeroed(picked(z, y), y)),
+                picked),
         Mistake("−100 当了下标：V < 100 时报错，V ≥ 100 时不声不响地取第 V − 100 类",
                 "−100 was used as an index: an error if V < 100, and in silence class V − 100 if V ≥ 100",
                 indexed),

@@ -53,7 +53,6 @@ def targets(answer: Callable[[Tensor, Tensor], Tensor]) -> None:
         Mistake("按数值 0 找填充，连句末真正的词元 0 也忽略了；要按长度",
                 "padding was found by its value 0, so a real token 0 is ignored as well; go by the lengths",
                 lambda x, n: kept(ahead(x), but_last(x) & (ahead(x) != 0)), lambda x, n: kept(ahead(x), ahead(x) != 0),
-                lambda x, n: kept(ahead(x), before(x, n, 1) & (ahead(x) != 0)),
                 lambda x, n: kept(ahead(x), but_last(x) & (x != 0)),
                 lambda x, n: kept(ahead(x), before(x, n, 1) & (x != 0))),
         Mistake("roll 把第一个词元送到了末尾：最后一个位置没有目标",
