@@ -8,6 +8,7 @@ import re
 import ipywidgets
 import numpy as np
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 from PIL import Image
@@ -69,6 +70,17 @@ def assert_text_stays_inside_everywhere(explorer: Explorer, states: int = 40) ->
     choose = random.Random(0).choice
     for _ in range(states):
         assert_text_stays_inside(explorer.set(**{name: choose(ends(one)) for name, one in explorer.controls.items()}))
+
+
+def assert_labels_at_the_ends_of_bars(axes: Axes) -> None:
+    """Each bar, to the right or to the left, has its label at most 15 pixels beyond its end, at its own height."""
+    renderer = axes.figure.canvas.get_renderer()
+    labels = [text for text in axes.texts if text.get_animated()]
+    for bar, label in zip(axes.patches, labels, strict=True):
+        length, box = bar.get_width(), label.get_window_extent(renderer)
+        end, middle = axes.transData.transform((length, bar.get_y() + bar.get_height() / 2))
+        assert 0 < (box.x0 - end if length >= 0 else end - box.x1) < 15, label.get_text()
+        assert abs((box.y0 + box.y1) / 2 - middle) < 4, label.get_text()
 
 
 def ends(control: ipywidgets.Widget) -> list:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -412,3 +413,14 @@ def test_a_pair_that_was_never_read_is_stale():
         "cell 1 (zh) and cell 2 (en) changed",
         "cell 6 (zh) and cell 7 (en) changed",
     ]
+
+
+def test_a_pair_is_a_chinese_cell_and_the_english_one_after_it():
+    book = notebook([("markdown", "一", ["zh"]), *CELLS[:4], ("markdown", "two", ["en"])])
+    assert [number for number, _, _ in pairs.pairs(book)] == [2]
+
+
+def test_a_state_is_short_and_overlooks_white_space_at_the_end():
+    one, same, other = notebook([("markdown", source, []) for source in ("1 + 1", "1 + 1 \n", "1 + 2")]).cells
+    assert re.fullmatch("[0-9a-f]{8}", pairs.state(one))
+    assert pairs.state(one) == pairs.state(same) != pairs.state(other)

@@ -4,11 +4,19 @@ import math
 import random
 import re
 
+import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 
 from helpers.bilingual import set_language
 from helpers.explore.cross_entropy import surprise
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
+from helpers.explorer import BLUE, ORANGE
+from tests.explorers import (
+    assert_drawn_as_if_anew,
+    assert_labels_at_the_ends_of_bars,
+    assert_text_stays_inside,
+    assert_text_stays_inside_everywhere,
+)
 
 
 def numbers(text: str) -> list[float]:
@@ -26,7 +34,8 @@ def settings() -> list[tuple[list[float], int]]:
 def test_text_and_picture_over_the_whole_range():
     explorer = surprise()
     bars, forces = (explorer.figure.axes[at].patches for at in (1, 2))
-    point = explorer.figure.axes[0].lines[2]
+    _, drop, point = explorer.figure.axes[0].lines
+    reading = explorer.figure.axes[0].texts[0]
     for z, target in settings():
         explorer.set(**{f"z{row}": value for row, value in enumerate(z)}, target=target)
         total = sum(map(math.exp, z))
@@ -37,7 +46,11 @@ def test_text_and_picture_over_the_whole_range():
         assert numbers(explorer.text) == pytest.approx(wanted, abs=5.1e-5)
         assert [bar.get_width() for bar in bars] == pytest.approx(p)
         assert [bar.get_width() for bar in forces] == pytest.approx(pull)
+        assert_labels_at_the_ends_of_bars(explorer.figure.axes[1])
+        assert_labels_at_the_ends_of_bars(explorer.figure.axes[2])
         assert (point.get_xdata()[0], point.get_ydata()[0]) == pytest.approx((p[target], loss))
+        assert drop.get_xydata() == pytest.approx(np.array([[p[target], 0], [p[target], loss]]))
+        assert float(reading.get_text()) == pytest.approx(loss, abs=5.1e-5)
 
 
 @pytest.mark.parametrize("code", ["zh", "en", "both"])
@@ -54,6 +67,22 @@ def test_the_picture_in_each_language(code):
 
 def test_the_target_is_set_apart_by_its_colour():
     explorer = surprise().set(target=3)
-    colours = {bar.get_facecolor() for row, bar in enumerate(explorer.figure.axes[1].patches) if row != 3}
-    assert len(colours) == 1
-    assert explorer.figure.axes[1].patches[3].get_facecolor() not in colours
+    for axes in explorer.figure.axes[1:]:
+        assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [BLUE, BLUE, BLUE, ORANGE, BLUE]
+
+
+def test_the_curve_is_minus_ln_p():
+    curve = surprise().figure.axes[0].lines[0]
+    p, surprises = curve.get_data()
+    assert (p[0], p[-1]) == (1e-4, 1.0)
+    assert np.exp(-surprises) == pytest.approx(p)
+    assert max(np.diff(p)) < 0.01
+
+
+def test_one_word_names_one_row_everywhere():
+    explorer = surprise()
+    words = [[label.get_text() for label in axes.get_yticklabels()] for axes in explorer.figure.axes[1:]]
+    assert words[0] == words[1] == [word for word, _ in explorer.controls["target"].options]
+    assert [explorer.controls[f"z{row}"].description for row in range(5)] == [f"z  {word}" for word in words[0]]
+    assert [row for _, row in explorer.controls["target"].options] == [0, 1, 2, 3, 4]
+    assert explorer.set(target=4).text.endswith(f": {words[0][4]}")

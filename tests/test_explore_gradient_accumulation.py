@@ -5,9 +5,11 @@ import re
 from fractions import Fraction
 
 import pytest
+from matplotlib.colors import to_hex
 
 from helpers.bilingual import set_language
 from helpers.explore.gradient_accumulation import curves, skyline
+from helpers.explorer import BLUE, GREY, ORANGE
 from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
 
 FULL = [5.55, 3.53, 2.99, 2.80]
@@ -63,10 +65,63 @@ def test_the_picture_over_the_whole_range():
             area = sum(bar.get_width() * bar.get_height() for bar in axes.patches)
             solid = [line for line in axes.lines if line.get_linewidth() == 3]
             assert [line.get_ydata()[0] for line in solid] == pytest.approx([area])
-            joints = axes.collections[0].get_segments()
-            assert len(joints) == sum(n) - 4
+            joints, walls = (collection.get_segments() for collection in axes.collections)
+            assert_columns(joints, walls, n, m, widths)
         dashed = next(line for line in naive.lines if line.get_linewidth() == 1.5)
         assert dashed.get_ydata()[0] == pytest.approx(sum(a * b for a, b in zip(n, m, strict=True)) / sum(n))
+
+
+def assert_columns(joints, walls, n, m, widths):
+    """A joint parts two tokens of one micro-batch, a wall two micro-batches; the columns of one are equally wide."""
+    places, tops, left = [], [], 0
+    for count, loss, width in zip(n, m, widths, strict=True):
+        places += [left + width * at / count for at in range(1, count)]
+        tops += [loss] * (count - 1)
+        left += width
+    assert [joint[0] for joint in joints] == [pytest.approx([x, 0]) for x in places]
+    assert [joint[1] for joint in joints] == [pytest.approx([x, top]) for x, top in zip(places, tops, strict=True)]
+    for wall, at in zip(walls, (1, 2, 3), strict=True):
+        (foot, ground), (head, top) = wall
+        assert (foot, head, ground) == pytest.approx((sum(widths[:at]), sum(widths[:at]), 0))
+        assert max(m[at - 1 : at + 1]) <= top < max(m[at - 1 : at + 1]) + 0.1
+
+
+def test_the_words_stand_where_they_belong():
+    """The captions under the middle of their buildings, G over or under its line, A where it can be read."""
+    explorer = skyline()
+    fair, naive = explorer.figure.axes
+    for n, m in settings()[:12]:
+        set_to(explorer, n, m)
+        for axes, texts in ((fair, list(map(str, n))), (naive, [f"×{sum(n) / (4 * count):.2f}" for count in n])):
+            captions = axes.texts[:4]
+            assert [caption.get_text() for caption in captions] == texts
+            middles = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
+            assert [caption.get_position()[0] for caption in captions] == pytest.approx(middles)
+            assert all(-0.5 < caption.get_position()[1] < 0 for caption in captions)
+        G, A = (sum(bar.get_width() * bar.get_height() for bar in axes.patches) for axes in (fair, naive))
+        reading, verdict = naive.texts[4:]
+        assert reading.get_text() == f"G = {G:.3f}"
+        box = naive.transData.inverted().transform(reading.get_window_extent())
+        assert 0 < box[0, 1] - G < 0.3 or 0 < G - box[1, 1] < 0.3
+        assert verdict.get_text().startswith(f"A = {A:.3f}\nA−G =\n")
+        assert number(r"\n(\S+)$", verdict.get_text()) == pytest.approx(A - G, abs=5.1e-4)
+        lift = next(line for line in naive.lines if line.get_linewidth() == 8)
+        assert lift.get_ydata() == pytest.approx([G, A])
+        for axes in (fair, naive):
+            heights = [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() == 6]
+            assert heights == pytest.approx([G] if axes is fair else [G, A])
+
+
+@pytest.mark.parametrize("highest", [2.0, 3.0, 6.0])
+def test_both_axes_hold_the_highest_building(highest):
+    explorer = skyline([4, 3], [0.9, 1.3], highest=highest)
+    fair, naive = explorer.figure.axes
+    assert fair.get_ylim() == naive.get_ylim()
+    low, high = fair.get_ylim()
+    assert low == 0 and highest < high < 1.1 * highest
+    assert explorer.controls["m1"].max == highest
+    ticks = fair.get_yticks()
+    assert ticks[0] == 0 and len(ticks) >= 3 and highest - 1 < ticks[-1] <= highest
 
 
 def test_two_micro_batches_as_in_the_lesson():
@@ -90,9 +145,7 @@ def test_colour_says_too_heavy_too_light_or_fair():
     explorer = skyline()
     _, naive = explorer.figure.axes
     set_to(explorer, [2, 8, 5, 5], [1.0] * 4)
-    heavy, light, fair, same = (bar.get_facecolor() for bar in naive.patches)
-    assert len({heavy, light, fair}) == 3
-    assert fair == same
+    assert [to_hex(bar.get_facecolor()) for bar in naive.patches] == [ORANGE, BLUE, GREY, GREY]
 
 
 @pytest.mark.parametrize("code", ["zh", "en", "both"])
@@ -108,12 +161,36 @@ def test_the_curves_are_read_off():
     set_language("en")
     explorer = curves(FULL, NAIVE, REPAIRED)
     assert explorer.text.splitlines()[0] == "step 30"
+    losses, distances = explorer.figure.axes
     for at, step in enumerate((0, 10, 20, 30)):
         text = explorer.set(step=step).text
+        points = losses.lines[-1].get_xydata()
+        assert points.tolist() == [[step, FULL[at]], [step, REPAIRED[at]], [step, NAIVE[at]]]
+        for axes, cursor in ((losses, losses.lines[-2]), (distances, distances.lines[-1])):
+            assert list(cursor.get_xdata()) == [step, step]
+            low, high = axes.get_xlim()
+            assert low <= step < high
         assert re.findall(r"\d\.\d{4}", text) == [
             f"{value:.4f}" for value in (FULL[at], REPAIRED[at], NAIVE[at], NAIVE[at] - FULL[at])
         ]
         assert "at most < 1e-5" in text
+
+
+def test_the_curves_are_the_runs_and_their_distances():
+    set_language("en")
+    losses, distances = curves(FULL, NAIVE, REPAIRED, every=5).figure.axes
+    shown = {line.get_label(): line for line in losses.lines}
+    for name, run in (("full batch", FULL), ("naive", NAIVE), ("repaired", REPAIRED)):
+        assert shown[name].get_xydata().tolist() == [[5 * at, loss] for at, loss in enumerate(run)]
+        assert losses.get_ylim()[0] < min(run) and max(run) < losses.get_ylim()[1]
+    away = {line.get_label(): line.get_xydata().tolist() for line in distances.lines}
+    assert away["naive"] == [[5 * at, pytest.approx(abs(NAIVE[at] - FULL[at]))] for at in (1, 2, 3)]
+    assert away["repaired"] == [[5, pytest.approx(1e-15, rel=0.2)], [10, 1e-17], [15, pytest.approx(1e-15, rel=0.2)]]
+    low, high = distances.get_ylim()
+    assert all(low < height < high for name in ("naive", "repaired") for _, height in away[name])
+    assert distances.get_yscale() == "log"
+    (bound,) = [line for line in distances.lines if line.get_linewidth() == 1 and not line.get_animated()]
+    assert set(bound.get_ydata()) == {1e-5}
 
 
 def test_a_repair_that_is_none_is_told():

@@ -5,10 +5,17 @@ import random
 import re
 
 import pytest
+from matplotlib.colors import to_hex
 
 from helpers.bilingual import set_language
 from helpers.explore.softmax import temperature
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
+from helpers.explorer import BLUE, ORANGE
+from tests.explorers import (
+    assert_drawn_as_if_anew,
+    assert_labels_at_the_ends_of_bars,
+    assert_text_stays_inside,
+    assert_text_stays_inside_everywhere,
+)
 
 
 def numbers(text: str) -> list[float]:
@@ -43,6 +50,8 @@ def test_text_and_picture_over_the_whole_range():
         )
         assert [bar.get_width() for bar in scores.patches] == pytest.approx([value + c for value in z])
         assert [bar.get_width() for bar in chances.patches] == pytest.approx(p)
+        assert_labels_at_the_ends_of_bars(scores)
+        assert_labels_at_the_ends_of_bars(chances)
         assert curve.lines[-1].get_xydata()[0] == pytest.approx([T, entropy], abs=1e-12)
         along = curve.lines[-2].get_ydata()
         assert (along[1:] >= along[:-1] - 1e-9).all()
@@ -65,6 +74,24 @@ def test_the_picture_in_each_language(code):
 def test_the_likeliest_is_set_apart_by_its_colour():
     explorer = temperature().set(z3=4.0)
     for axes in explorer.figure.axes[:2]:
-        colours = {bar.get_facecolor() for row, bar in enumerate(axes.patches) if row != 3}
-        assert len(colours) == 1
-        assert axes.patches[3].get_facecolor() not in colours
+        assert [to_hex(bar.get_facecolor()) for bar in axes.patches] == [BLUE, BLUE, BLUE, ORANGE, BLUE]
+
+
+def test_the_entropy_nears_the_line_at_ln_5():
+    explorer = temperature().set(T=5.0)
+    curve = explorer.figure.axes[2]
+    dashed = next(line for line in curve.lines if line.get_linestyle() == "--")
+    assert set(dashed.get_ydata()) == {math.log(5)}
+    assert math.log(5) - 0.1 < curve.lines[-1].get_ydata()[0] < math.log(5)
+    (label,) = [text for text in curve.texts if text.get_text() == "ln 5"]
+    (x, y), (left, right) = label.get_position(), curve.get_xlim()
+    assert left < x <= right and math.log(5) < y < math.log(5) + 0.1
+
+
+def test_one_word_names_one_row_everywhere():
+    explorer = temperature()
+    words = [label.get_text() for label in explorer.figure.axes[0].get_yticklabels()]
+    sliders = [explorer.controls[f"z{row}"].description.removeprefix("z  ") for row in range(5)]
+    assert sliders == words
+    for row in range(5):
+        assert f"({words[row]})" in explorer.set(**{f"z{at}": 4.0 * (at == row) for at in range(5)}).text

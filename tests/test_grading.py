@@ -87,6 +87,10 @@ def changes_its_argument(x):
     return x
 
 
+def asks_another(x):
+    return raises_on_its_third_line(x)
+
+
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
@@ -119,10 +123,41 @@ def test_an_exception_is_shown_with_its_line_and_without_a_traceback(capsys):
     assert "Traceback" not in printed
 
 
+def test_the_line_is_the_innermost_of_the_cell(capsys):
+    """Where a function of the same cell was called, its own line; where the answer is no function of the cell, 1."""
+    line = raises_on_its_third_line.__code__.co_firstlineno + 2
+    assert f"line {line} raised an error" in verdict(asks_another, capsys)
+    assert "line 1 raised an error" in verdict(torch.linalg.inv, capsys)
+
+
+def test_a_forgotten_return_shows_what_went_in_and_nothing_that_came_out(capsys):
+    assert verdict(lambda x: print(end=""), capsys).splitlines() == [
+        "✗ 函数没有返回值，少了 return 吗？",
+        "  the function returns nothing; is a return missing?",
+        "  x = [2]",
+    ]
+
+
+def test_a_change_of_one_argument_among_two_is_noticed(capsys):
+    def answer(x, y):
+        y += 1
+        return x + y - 1
+
+    cases = [(torch.tensor([2.0]), torch.tensor([3.0]))]
+    grade(answer, lambda x, y: x + y, cases, [], ("", ""))
+    assert "the function changes its argument; copy it first" in capsys.readouterr().out
+
+
 def test_a_gradient_does_not_get_in_the_way(capsys):
     assert verdict(lambda x: (2 * x).requires_grad_(), capsys).startswith("✓")
 
 
 def test_long_values_are_cut(capsys):
-    grade(lambda x: x, lambda x: 2 * x, [(torch.arange(1000.0),)], [], ("", ""))
-    assert max(map(len, capsys.readouterr().out.splitlines())) < 200
+    """160 characters are shown whole; of 161 the first 157, and three dots."""
+    for wide in (1, 2):
+        x = torch.ones(53)  # "[1, 1, ... 1]" takes 159
+        x[:wide] = 11.0
+        grade(lambda x: x, lambda x: 2 * x, [(x,)], [], ("", ""))
+    fits, cut = [line.removeprefix("  x = ") for line in capsys.readouterr().out.splitlines() if "x = " in line]
+    assert fits == "[11, " + "1, " * 51 + "1]"
+    assert cut == ("[11, 11, " + "1, " * 50 + "1]")[:157] + "..."
