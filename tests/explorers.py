@@ -28,6 +28,10 @@ def stored_picture(explorer: Explorer) -> np.ndarray:
     return np.asarray(Image.open(io.BytesIO(base64.b64decode(png))).convert("RGB"))
 
 
+def numbers(text: str) -> list[float]:
+    return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
+
+
 def assert_drawn_as_if_anew(explorer: Explorer) -> None:
     """Moving artists over a stored background gives, pixel for pixel, the figure drawn anew, them on top."""
     shown = live_picture(explorer)

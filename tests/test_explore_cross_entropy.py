@@ -2,7 +2,6 @@
 
 import math
 import random
-import re
 
 import numpy as np
 import pytest
@@ -16,11 +15,8 @@ from tests.explorers import (
     assert_labels_at_the_ends_of_bars,
     assert_text_stays_inside,
     assert_text_stays_inside_everywhere,
+    numbers,
 )
-
-
-def numbers(text: str) -> list[float]:
-    return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
 
 
 def settings() -> list[tuple[list[float], int]]:

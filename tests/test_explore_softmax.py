@@ -2,7 +2,6 @@
 
 import math
 import random
-import re
 
 import pytest
 from matplotlib.colors import to_hex
@@ -15,11 +14,8 @@ from tests.explorers import (
     assert_labels_at_the_ends_of_bars,
     assert_text_stays_inside,
     assert_text_stays_inside_everywhere,
+    numbers,
 )
-
-
-def numbers(text: str) -> list[float]:
-    return [float(number) for number in re.findall(r"-?\d+\.\d+", text.replace("−", "-"))]
 
 
 def settings() -> list[tuple[list[float], float, float]]:

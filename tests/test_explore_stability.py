@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from helpers.bilingual import set_language
-from helpers.explore.stability import LOGITS, NAMES, RECIPES, SCALES, cliff, map_of, true_loss
+from helpers.explore.next_word import LOGITS
+from helpers.explore.stability import NAMES, RECIPES, SCALES, cliff, map_of, true_loss
 from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
 
 SAMPLES = [

@@ -7,17 +7,14 @@ import numpy as np
 import torch
 
 from helpers.bilingual import say
-from helpers.explorer import BLUE, INK, ORANGE, Explorer, canvas, slider
+from helpers.explore.next_word import row_of, sliders, words
+from helpers.explorer import BLUE, INK, ORANGE, Explorer, canvas
 from helpers.losses import softmax, token_losses
-
-LOGITS = (1.2, 3.1, 0.7, 2.4, 0.9)
 
 
 def surprise() -> Explorer:
     """Five logits and a target: the surprise -ln p of the target on its curve, and the pull p - y on each logit."""
-    words = [say("灰", "grey", " "), say("蓝", "blue", " "), say("红", "red", " "), say("晴", "clear", " ")]
-    words.append(say("甜", "sweet", " "))
-
+    names = words()
     figure = canvas(360)
     curve, chances, pulls = figure.subplots(1, 3)
     figure.subplots_adjust(left=0.06, right=0.98, bottom=0.15, top=0.88, wspace=0.42)
@@ -35,7 +32,7 @@ def surprise() -> Explorer:
         (chances, say("概率 p", "probability p"), 0.0, 1.4),
         (pulls, say("拉力", "pull") + " p − y", -2.3, 1.9),
     ):
-        axes.set(xlim=(low, high), ylim=(4.6, -0.6), yticks=rows, yticklabels=words)
+        axes.set(xlim=(low, high), ylim=(4.6, -0.6), yticks=rows, yticklabels=names)
         axes.set_title(title)
         axes.axvline(0, color=INK, linewidth=1)
     chances.set_xticks([0, 0.5, 1])
@@ -67,21 +64,15 @@ def surprise() -> Explorer:
                 f"z     = {row_of(logits)}",
                 f"p     = {row_of(probabilities)}",
                 f"p − y = {row_of(pull)}",
-                f"−ln p = {loss:.4f} nats = {loss / math.log(2):.4f} bits   {say('目标', 'target')}: {words[target]}",
+                f"−ln p = {loss:.4f} nats = {loss / math.log(2):.4f} bits   {say('目标', 'target')}: {names[target]}",
             ]
         )
 
-    sliders = {f"z{row}": slider(f"z  {words[row]}", LOGITS[row], -4.0, 4.0, 0.1) for row in rows}
     target = ipywidgets.Dropdown(
-        options=[(word, row) for row, word in enumerate(words)],
+        options=[(word, row) for row, word in enumerate(names)],
         value=1,
         description=say("目标", "target"),
         style={"description_width": "90px"},
         layout={"width": "300px"},
     )
-    return Explorer(figure, draw, **sliders, target=target)
-
-
-def row_of(values: object) -> str:
-    """Five numbers in columns, with the minus sign of mathematics."""
-    return " ".join(f"{value:8.4f}" for value in values).replace("-", "−")
+    return Explorer(figure, draw, **sliders(), target=target)

@@ -6,18 +6,16 @@ import numpy as np
 import torch
 
 from helpers.bilingual import say
+from helpers.explore.next_word import row_of, sliders, words
 from helpers.explorer import BLUE, GREY, INK, ORANGE, Explorer, canvas, slider
 from helpers.losses import softmax
 
-LOGITS = (1.2, 3.1, 0.7, 2.4, 0.9)
 HOTTEST = 5.0
 
 
 def temperature() -> Explorer:
     """Five logits, a shift c and a temperature T: z + c, the softmax of (z + c) / T, and its entropy against T."""
-    words = [say("灰", "grey", " "), say("蓝", "blue", " "), say("红", "red", " "), say("晴", "clear", " ")]
-    words.append(say("甜", "sweet", " "))
-
+    names = words()
     figure = canvas(360)
     scores, chances, curve = figure.subplots(1, 3)
     figure.subplots_adjust(left=0.1, right=0.98, bottom=0.16, top=0.88, wspace=0.42)
@@ -27,7 +25,7 @@ def temperature() -> Explorer:
         (scores, say("分数", "scores") + " z + c", -29, 29),
         (chances, say("概率 p", "probabilities p"), 0, 1.4),
     ):
-        axes.set(xlim=(low, high), ylim=(4.6, -0.6), yticks=rows, yticklabels=words)
+        axes.set(xlim=(low, high), ylim=(4.6, -0.6), yticks=rows, yticklabels=names)
         axes.set_title(title)
         axes.axvline(0, color=INK, linewidth=1)
     scores.set_xticks([-20, 0, 20])
@@ -65,14 +63,12 @@ def temperature() -> Explorer:
                 f"z + c = {row_of(shifted)}",
                 f"p     = {row_of(p)}",
                 f"T = {T:.1f}   {say('熵', 'entropy')} {entropy:.4f} nats   "
-                f"{say('最大的 p', 'largest p')} {p[largest]:.4f} ({words[largest]})",
+                f"{say('最大的 p', 'largest p')} {p[largest]:.4f} ({names[largest]})",
             ]
         )
 
-    sliders = {f"z{row}": slider(f"z  {words[row]}", LOGITS[row], -4.0, 4.0, 0.1) for row in rows}
-    return Explorer(
-        figure, draw, **sliders, c=slider("c", 0.0, -10.0, 10.0, 0.5), T=slider("T", 1.0, 0.1, HOTTEST, 0.1)
-    )
+    shift, heat = slider("c", 0.0, -10.0, 10.0, 0.5), slider("T", 1.0, 0.1, HOTTEST, 0.1)
+    return Explorer(figure, draw, **sliders(), c=shift, T=heat)
 
 
 def entropy_of(p: torch.Tensor) -> torch.Tensor:
@@ -82,8 +78,3 @@ def entropy_of(p: torch.Tensor) -> torch.Tensor:
 
 def reading(value: float, digits: int) -> str:
     return f"{value:.{digits}f}".replace("-", "−")
-
-
-def row_of(values: torch.Tensor) -> str:
-    """Five numbers in columns, with the minus sign of mathematics."""
-    return " ".join(f"{value:8.4f}" for value in values.tolist()).replace("-", "−")

@@ -9,10 +9,10 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from helpers.bilingual import say
+from helpers.explore.next_word import LOGITS
 from helpers.explorer import BLUE, GREY, INK, ORANGE, Explorer, canvas
 from helpers.precision import DTYPES, limits
 
-LOGITS = (1.2, 3.1, 0.7, 2.4, 0.9)
 NAMES = dict(zip(("fp16", "bf16", "fp32", "fp64"), DTYPES, strict=True))
 SCALES = torch.logspace(0, 3, 46, dtype=torch.float64)
 EDGE = 10_000  # of the axis of exponents
