@@ -148,6 +148,20 @@ def test_a_change_of_one_argument_among_two_is_noticed(capsys):
     assert "the function changes its argument; copy it first" in capsys.readouterr().out
 
 
+def test_a_known_mistake_in_another_shape_is_not_named(capsys):
+    assert "→" not in verdict(lambda x: x.expand(2, -1), capsys)
+
+
+def test_an_option_of_the_truth_is_no_argument_of_the_answer(capsys):
+    grade(lambda x: x, lambda x, factor=2: factor * x, CASES, [], ("", ""))
+    assert capsys.readouterr().out.splitlines()[2] == "  x = [2]"
+
+
+def test_nan_is_right_where_the_truth_is_nan(capsys):
+    grade(lambda x: x - x, lambda x: x - x, [(torch.tensor([float("inf"), 1.0]),)], [], ("", "one"))
+    assert capsys.readouterr().out.startswith("✓")
+
+
 def test_a_gradient_does_not_get_in_the_way(capsys):
     assert verdict(lambda x: (2 * x).requires_grad_(), capsys).startswith("✓")
 
