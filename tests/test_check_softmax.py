@@ -124,12 +124,13 @@ HIDING = [
     [[1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [3.0, 1.0, 2.0]],
     [[math.log(1.0), math.log(3.0)], [math.log(2.0), math.log(2.0)]],  # other numbers, and 4 in either row
     [[-5.0, 5.0, 0.0, 1.0], [5.0, -5.0, 0.0, 1.0], [0.0, 1.0, 5.0, -5.0], [-5.0, 5.0, 0.0, 1.0]],
+    [[100.0, 0.0], [0.0, 100.0]],  # too much for fp32's exp
 ]
 
 
 @pytest.mark.parametrize("answer", HIDING)
 def test_batches_that_hide_the_error(answer, capsys):
-    logits = torch.tensor(answer)
+    logits = torch.tensor(answer, dtype=torch.float64)
     assert torch.allclose(logits.exp() / logits.exp().sum(1), logits.softmax(1))
     assert_right(check.hiding_batch, logits, capsys=capsys)
     assert_right(check.hiding_batch, answer, capsys=capsys)
@@ -156,6 +157,16 @@ def test_batches_that_hide_the_error(answer, capsys):
 )
 def test_batches_that_do_not(answer, said, capsys):
     assert_wrong(said, check.hiding_batch, answer, capsys=capsys)
+
+
+def test_a_batch_that_does_not_is_shown_where_it_shows_most(capsys):
+    """The sums are 1 and 10. Without keepdim the columns are divided by them: 0.95 / 10 at the top right."""
+    answer = [[math.log(0.05), math.log(0.95)], [math.log(0.3), math.log(9.7)]]
+    printed = verdict(check.hiding_batch, answer, capsys=capsys).splitlines()
+    assert printed == [
+        "✗ row 0, column 1: 0.0950 without keepdim, and 0.9500 is right",
+        "  the sums of exp in the rows: 1, 10",
+    ]
 
 
 def test_no_answer_yet(capsys):

@@ -6,7 +6,7 @@ import ipywidgets
 import numpy as np
 import pytest
 
-from helpers.explorer import BLUE, GREY, INK, ORANGE, WIDTH, Explorer, canvas, slider
+from helpers.explorer import BLUE, GREY, INK, ORANGE, SHARPNESS, WIDTH, Explorer, canvas, slider
 from tests.explorers import live_picture, stored_picture
 
 
@@ -59,7 +59,7 @@ def test_the_page_keeps_the_room_that_the_picture_takes(height):
     figure.text(0.5, 0.5, "1", animated=True)
     explorer = Explorer(figure, lambda: "")
     rows, columns, _ = live_picture(explorer).shape
-    assert WIDTH <= columns <= 2 * WIDTH
+    assert columns == WIDTH * SHARPNESS > WIDTH
     assert abs(rows - columns * height / WIDTH) < 1
     width, ratio = re.search(r"width: (\d+)px; max-width: 100%; aspect-ratio: ([\d.]+)", explorer._view.value).groups()
     assert int(width) == WIDTH
