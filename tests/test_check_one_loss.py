@@ -278,6 +278,7 @@ SYMMETRIC = [[2.0, 0.5, 1.0], [0.5, 1.2, 0.3], [1.0, 0.3, 0.0]]
         (torch.tensor([SYMMETRIC]) * 1e30, "between −100 and 100"),
         (torch.tensor([SYMMETRIC]) * math.nan, "between −100 and 100"),
         (torch.full((1, 3, 3), math.inf), "between −100 and 100"),
+        ([[[2.0, 0.5, 1.0], [0.5, math.nan, 0.3], [1.0, 0.3, 0.0]]], "between −100 and 100"),
         (None, "got: NoneType"),
         ("logits", "got: str"),
         ([SYMMETRIC, [1]], "got: list"),
@@ -291,4 +292,6 @@ def test_logits_of_other_kinds_are_welcome(capsys):
     for answer in ([SYMMETRIC], torch.tensor([SYMMETRIC], dtype=torch.float16), torch.tensor([SYMMETRIC]).numpy()):
         assert_right(check.fooling_logits, answer, capsys=capsys)
     assert_right(check.fooling_logits, torch.tensor([[[0, 1, 2], [1, 2, 0], [2, 0, 1]]]), capsys=capsys)
+    extreme = [[100.0, 0.0, 0.1], [0.0, 0.5, 0.2], [0.1, 0.2, -100.0]]
+    assert_right(check.fooling_logits, [extreme], capsys=capsys)
     assert verdict(check.fooling_logits, ..., capsys=capsys).startswith("○")

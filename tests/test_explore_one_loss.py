@@ -14,7 +14,12 @@ from helpers.bilingual import set_language
 from helpers.explore.one_loss import LONGEST, PADDING, SENTENCES, ballot
 from helpers.explorer import BLUE, GREY, ORANGE, Explorer
 from helpers.tiny_lm import END, TinyLM, encode, vocabulary
-from tests.explorers import assert_drawn_as_if_anew, assert_text_stays_inside, assert_text_stays_inside_everywhere
+from tests.explorers import (
+    assert_drawn_as_if_anew,
+    assert_labels_at_the_ends_of_bars,
+    assert_text_stays_inside,
+    assert_text_stays_inside_everywhere,
+)
 
 
 @cache
@@ -83,6 +88,7 @@ def test_text_and_bars(explorer, longest, padding, prompt):
         "nan" if math.isnan(valid) else f"{valid:.4f}",
         f"{total / cells:.4f}",
     ]
+    assert_labels_at_the_ends_of_bars(explorer.figure.axes[1])
 
 
 @pytest.mark.parametrize(("longest", "padding", "prompt"), SETTINGS)
@@ -96,6 +102,36 @@ def test_colours(explorer, longest, padding, prompt):
     for row, t in itertools.product(range(4), range(LONGEST + PADDING)):
         colour = colours[rows[row][t]] if t < len(rows[row]) else "white"
         assert seen[row, t] == pytest.approx(to_rgb(colour), abs=1e-6), (row, t)
+
+
+@pytest.mark.parametrize(("longest", "padding"), [(13, 8), (2, 0), (7, 3)])
+def test_each_cell_has_an_outline(explorer, longest, padding):
+    """Around the lower half of each row, column by column; no stroke anywhere else."""
+    explorer.set(longest=longest, padding=padding, prompt=1)
+    starts, ends, gaps = (explorer.figure.axes[0].lines[0].get_xydata().reshape(-1, 3, 2)[:, at] for at in range(3))
+    assert np.isnan(gaps).all()
+    strokes = {(*map(float, start), *map(float, end)) for start, end in zip(starts, ends, strict=True)}
+    T = longest + padding
+    upright = {(t, row + 0.5, t, row + 1) for row in range(4) for t in range(T + 1)}
+    level = {(0, height, T, height) for row in range(4) for height in (row + 0.5, row + 1)}
+    assert strokes == upright | level
+
+
+def test_each_token_stands_over_its_cell(explorer):
+    grid, means = explorer.figure.axes
+    labels = {text.get_position(): text.get_text() for text in grid.texts if text.get_position()[0] >= 0}
+    for row, sentence in enumerate(SENTENCES):
+        tokens = "↵" + sentence + "↵"
+        for t, character in enumerate(tokens):
+            (label,) = [text for (x, y), text in labels.items() if x == t + 0.5 and row < y < row + 0.5]
+            assert label == character
+        losses = [x for (x, y) in labels if row + 0.5 < y < row + 1]
+        assert losses == [t + 0.5 for t in range(len(tokens) - 1)]
+    beside = sorted((text.get_position()[1], text.get_text()) for text in grid.texts if text.get_position()[0] < 0)
+    assert [(0 < y < 0.5, text) for y, text in beside] == [(True, "reads"), (False, "loss")]
+    assert 0.5 < beside[1][0] < 1
+    top, bottom = sorted(means.get_ylim())
+    assert all(top < bar.get_y() and bar.get_y() + bar.get_height() < bottom for bar in means.patches)
 
 
 def test_what_is_cut_off_is_hidden(explorer):
