@@ -116,6 +116,71 @@ def test_the_window_shows_the_limits_of_the_dtype():
         assert squares.get_xdata() == pytest.approx(10 * (np.array(LOGITS) - 3.1), rel=0.05, abs=0.1)
 
 
+def test_the_map_shows_each_outcome_with_its_mark_and_the_control_where_it_stands():
+    set_language("en")
+    explorer = cliff()
+    map_ = explorer.figure.axes[1]
+    here, *marks = [line for line in map_.lines if line.get_animated()]
+    (legend,) = explorer.figure.legends
+    words = {"right": "right", "off": "off by over 1%", "zero": "silent 0", "inf": "inf", "nan": "nan"}
+    assert [text.get_text() for text in legend.get_texts()] == list(words.values())
+    looks = [(line.get_marker(), line.get_markerfacecolor()) for line in legend.get_lines()]
+    assert looks == [(line.get_marker(), line.get_markerfacecolor()) for line in marks]
+    assert len(set(looks)) == 5
+    for name, scale, target in (("fp16", 7.0, 0), ("bf16", 30.0, 1), ("fp32", 100.0, 2), ("fp64", 1000.0, 4)):
+        explorer.set(dtype=NAMES[name], scale=scale, target=target)
+        shown = {line.get_label(): line.get_xydata().tolist() for line in marks}
+        for kind, (scales, rows) in map_of(NAMES[name], target).items():
+            assert shown[words[kind]] == [list(place) for place in zip(scales, rows, strict=True)]
+        assert set(here.get_xdata()) == {scale}
+        (left, right), (bottom, top) = map_.get_xlim(), map_.get_ylim()
+        assert left < min(SCALES) and max(SCALES) < right and top < 0 and bottom > len(RECIPES) - 1
+    assert [label.get_text() for label in map_.get_yticklabels()] == list(RECIPES)
+
+
+def test_each_reading_stands_beside_its_row():
+    explorer = cliff()
+    map_ = explorer.figure.axes[1]
+    readings = [text for text in explorer.figure.texts if text.get_animated()]
+    for name, scale, target in (("fp16", 7.0, 0), ("fp32", 100.0, 2)):
+        found = results(explorer.set(dtype=NAMES[name], scale=scale, target=target).text)
+        for row, (recipe, reading) in enumerate(zip(RECIPES, readings, strict=True)):
+            shown = float(reading.get_text().replace("−", "-"))
+            assert shown == pytest.approx(found[recipe], nan_ok=True)
+            box = reading.get_window_extent()
+            right, middle = map_.transAxes.transform((1, 0))[0], map_.transData.transform((1, row))[1]
+            assert right < box.x0 < right + 30
+            assert abs((box.y0 + box.y1) / 2 - middle) < 5
+
+
+def test_the_window_holds_what_it_shows():
+    explorer = cliff()
+    window = explorer.figure.axes[0]
+    low, high = window.get_xlim()
+    assert low < -1000 * 2.4 and high > 1000 * 3.1
+    for name in NAMES:
+        explorer.set(dtype=NAMES[name], scale=1000.0 if name != "fp16" else 10.0)
+        nothing, infinite = window.patches
+        assert nothing.get_x() == low and infinite.get_x() + infinite.get_width() == pytest.approx(high)
+        for patch in (nothing, infinite):
+            assert (patch.get_y(), patch.get_y() + patch.get_height()) == pytest.approx(window.get_ylim())
+        squares, circles = window.lines[:2]
+        assert set(squares.get_ydata()) == {0.0} and set(circles.get_ydata()) == {1.0}
+    assert [label.get_text() for label in window.get_yticklabels()] == ["z − M", "z"]
+    ticks = {
+        label.get_text().replace("−", "-"): x
+        for x, label in zip(window.get_xticks(), window.get_xticklabels(), strict=True)
+    }
+    assert all(float(text) == x for text, x in ticks.items())
+    zero, infinity = [text for text in window.texts if text.get_animated()]
+    assert (zero.get_text(), zero.get_position()[1]) == ("$e^x = 0$", 1)
+    assert (infinity.get_text(), infinity.get_position()[1]) == (r"$e^x = \infty$", 0)
+    for text, patch in ((zero, nothing), (infinity, infinite)):
+        explorer.set(dtype=NAMES["fp32"], scale=1.0)
+        box, grey = text.get_window_extent(), patch.get_window_extent()
+        assert grey.x0 < box.x0 and box.x1 < grey.x1
+
+
 @pytest.mark.parametrize("code", ["zh", "en", "both"])
 def test_the_picture_in_each_language(code):
     set_language(code)
