@@ -135,6 +135,15 @@ def test_an_odd_value_for_a_control():
 
 # exercises
 
+# Tensors whose numbers are elsewhere, or nowhere.
+STRANGE = [
+    torch.empty(2, 2, device="meta"),
+    torch.empty(1, 3, 3, device="meta"),
+    torch.empty((), device="meta"),
+    torch.eye(2).to_sparse(),
+    torch.tensor([80.0, -40.0]).to_sparse(),
+]
+
 
 def exercises() -> list:
     """Each check with the right answer to it: a function or a value."""
@@ -173,7 +182,7 @@ def odd_functions() -> list:
     def prints(*arguments):
         print(*arguments)
 
-    constants = [lambda *_, odd=odd: odd for odd in ODD if odd is not ...]
+    constants = [lambda *_, odd=odd: odd for odd in ODD + STRANGE if odd is not ...]
     return [
         raises,
         recursion,
@@ -236,7 +245,7 @@ def test_every_check_on_every_odd_answer(imports, answer, call, capsys):
     right = namespace[given[0]]
     assert verdict(check, right, capsys).startswith("✓")
     assert verdict(check, ..., capsys).startswith("○")
-    for odd in [odd for odd in ODD if odd is not ...] + odd_functions():
+    for odd in [odd for odd in ODD if odd is not ...] + STRANGE + odd_functions():
         assert not verdict(check, odd, capsys).startswith("✓"), odd
     if is_function(right):
         for wrong in spoilt(right):

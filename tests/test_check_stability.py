@@ -237,7 +237,7 @@ def test_logits_that_lose_a_probability(answer, capsys):
         ([80.0, 0.0], "log(softmax) is finite throughout"),
         ([0.0, -103.0], "log(softmax) is finite throughout"),
         ([0.0, -110.0], "underflows"),
-        ([90.0, -40.0], "overflows"),
+        ([90.0, -40.0], "e to the z[0] = 90 overflows"),
         ([88.5, 88.5, -40.0], "their sum overflows"),
         ([math.inf, 0.0], "no finite number"),
         ([math.nan, 0.0], "no finite number"),
@@ -246,11 +246,29 @@ def test_logits_that_lose_a_probability(answer, capsys):
         ([[80.0, -40.0]], "from 2 to 1000 real numbers"),
         ([80j, -40.0], "from 2 to 1000 real numbers"),
         ("80, -40", "from 2 to 1000 real numbers"),
+        (torch.tensor([True, False]), "from 2 to 1000 real numbers"),
+        (torch.empty(2, device="meta"), "from 2 to 1000 real numbers"),
+        (torch.tensor([80.0, -40.0]).to_sparse(), "from 2 to 1000 real numbers"),
+        (torch.tensor([80.0, -40.0] + [0.0] * 999), "from 2 to 1000 real numbers"),
         (None, "from 2 to 1000 real numbers"),
     ],
 )
 def test_logits_that_lose_none(answer, said, capsys):
     assert_wrong(said, check.lost_ratio, answer, capsys=capsys)
+
+
+def test_the_verdict_states_the_numbers(capsys):
+    """e^80 and e^-40, and log p = -120; p = e^-4 of 1 + e^-2 + e^-4 as the smallest of three, 4 apart."""
+    printed = verdict(check.lost_ratio, [80.0, -40.0], capsys=capsys)
+    assert f"exponentials from {math.exp(-40):.2g} to {math.exp(80):.2g}, " in printed
+    assert printed.endswith("log(softmax) −inf, log_softmax -120\n")
+    least = -4 - math.log(1 + math.exp(-2) + math.exp(-4))
+    printed = verdict(check.lost_ratio, [5.0, 1.0, 3.0], capsys=capsys)
+    assert f"at least {least:.6g}; the logits are at most 4 apart" in printed
+
+
+def test_a_thousand_logits_are_not_too_many(capsys):
+    assert_right(check.lost_ratio, [80.0, -40.0] + [0.0] * 998, capsys=capsys)
 
 
 def test_no_answer_yet(capsys):

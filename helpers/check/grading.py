@@ -127,14 +127,14 @@ def same(one: Any, other: Any) -> bool:
 
 
 def as_tensor(value: Any) -> Tensor | None:
-    """A number, a list of numbers, an array or a tensor as a real tensor; None for anything else."""
+    """A number, a list of numbers, an array or a dense tensor as a real tensor on the CPU; None for anything else."""
     if value is None or isinstance(value, (str, bytes, bool)):
         return None
     try:
-        tensor = torch.as_tensor(value).detach()
-    except (TypeError, ValueError, RuntimeError, OverflowError):
+        tensor = torch.as_tensor(value).detach().cpu()
+    except (TypeError, ValueError, RuntimeError, OverflowError):  # among them a meta tensor, which has no data
         return None
-    return None if tensor.is_complex() else tensor
+    return None if tensor.is_complex() or tensor.is_sparse else tensor
 
 
 def copy(case: tuple) -> tuple:
@@ -143,9 +143,8 @@ def copy(case: tuple) -> tuple:
 
 def show(value: Any) -> str:
     """A value on one line, numbers to six digits, and no longer than a line can be read."""
-    if isinstance(value, Tensor):
-        value = value.tolist()
-    text = shortened(value)
+    tensor = as_tensor(value) if isinstance(value, Tensor) else None
+    text = shortened(value if tensor is None else tensor.tolist())
     return text if len(text) <= 160 else text[:157] + "..."
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from helpers import losses
 from helpers.bilingual import say
-from helpers.check.grading import Mistake, grade, right, waiting, wrong
+from helpers.check.grading import Mistake, as_tensor, grade, right, waiting, wrong
 
 
 def _numbers(*values: float | list) -> Tensor:
@@ -172,14 +172,15 @@ def hiding_batch(answer: Tensor) -> None:
     """Exercise 3: a square batch of scores (n, n) on which softmax without keepdim gives the right numbers."""
     if answer is ...:
         return waiting()
-    try:
-        logits = torch.as_tensor(answer)
-    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
-        return wrong("要一个方阵 (n, n)", "a square tensor (n, n) is wanted", str(error).splitlines()[0])
-    if logits.dim() != 2 or logits.shape[0] != logits.shape[1] or len(logits) < 2 or logits.is_complex():
-        shape = f"{tuple(logits.shape)}, {logits.dtype}"
-        return wrong("要一个方阵 (n, n)，n 至少是 2", "a square tensor (n, n) is wanted, n being 2 or more", shape)
-    logits = logits.detach().double()
+    logits = as_tensor(answer)
+    if logits is None or logits.dim() != 2 or logits.shape[0] != logits.shape[1] or len(logits) < 2:
+        kind = tuple(logits.shape) if logits is not None else type(answer).__name__
+        return wrong(
+            "要一个实数方阵 (n, n)，n 至少是 2",
+            "a square tensor (n, n) of real numbers is wanted, n being 2 or more",
+            f"{say('得到', 'got')}: {kind}",
+        )
+    logits = logits.double()
     probabilities = losses.softmax(logits)
     careless = logits.exp() / logits.exp().sum(1)
     if not (logits.isfinite().all() and careless.isfinite().all()):

@@ -101,7 +101,7 @@ def lost_ratio(answer: Any) -> None:
     if answer is ...:
         return waiting()
     z = as_tensor(answer)
-    if z is None or z.is_meta or z.is_sparse or z.dtype == torch.bool or z.dim() != 1 or not 2 <= len(z) <= 1000:
+    if z is None or z.dtype == torch.bool or z.dim() != 1 or not 2 <= len(z) <= 1000:
         return wrong(
             "要一个一维张量，2 到 1000 个实数", "a tensor of one dimension is wanted, from 2 to 1000 real numbers"
         )
