@@ -309,6 +309,8 @@ def test_no_gap_in_any_form(capsys):
         ([torch.tensor(1), 2, 3], [torch.tensor(2.0), 5, 2]),
     ):
         assert_right(check.no_gap, counts, means, capsys=capsys)
+    bounds = [1, 999] * 49 + [1000, 1], [0.0, 0.0] * 49 + [100.0, 0.0]  # 100 micro-batches, two with a loss
+    assert "there is still a gap" in verdict(check.no_gap, *bounds, capsys=capsys)
     assert verdict(check.no_gap, ..., [1.0], capsys=capsys).startswith("○")
     assert verdict(check.no_gap, [1], ..., capsys=capsys).startswith("○")
 
@@ -341,8 +343,12 @@ def test_equal_losses_by_autograd(capsys):
         rows[0] = [rows[0][0]] * sizes[0]
         error = relative_error(rows)
         printed = verdict(check.equal_losses, rows, capsys=capsys)
-        assert printed[0] == ("✓" if error >= 0.75 else "✗")
-        assert f"{error:.3f}" in printed
+        if error >= 0.75:
+            assert printed == (
+                f"✓ right: both losses are ln 3 = 1.0986, and the relative error of the gradient is {error:.3f}\n"
+            )
+        else:
+            assert printed.startswith(f"✗ the relative error of the gradient is {error:.3f}, and 0.75 or more")
         seen.add(printed[0])
     assert seen == {"✓", "✗"}
 
@@ -378,6 +384,7 @@ def test_gradients_that_do_not_differ(answer, said, capsys):
 
 def test_gradients_in_any_form(capsys):
     long, short = [0] * 9, [1]
+    assert_right(check.equal_losses, [[0] * 1000, *[[1]] * 99], capsys=capsys)
     for answer in ([long, short], (long, short), [torch.tensor(long), torch.tensor(short)], [np.array(long), short]):
         assert_right(check.equal_losses, answer, capsys=capsys)
     assert verdict(check.equal_losses, ..., capsys=capsys).startswith("○")

@@ -38,6 +38,7 @@ def test_the_text_says_what_happens_in_the_dtype(name):
     for _, scale, target in [sample for sample in SAMPLES if sample[0] == name]:
         text = explorer.set(dtype=NAMES[name], scale=scale, target=target).text
         assert text.startswith(f"{name}   z = ")
+        assert not re.search(r"= −0$", text, re.M)  # no minus zero
         found = results(text)
         z = (torch.tensor(LOGITS, dtype=torch.float64) * scale).to(NAMES[name])
         e = z.exp()

@@ -11,7 +11,7 @@ from torch import Tensor
 from helpers import accumulation
 from helpers.bilingual import say
 from helpers.check.accumulation_loop import accumulate
-from helpers.check.grading import Mistake, grade, right, waiting, wrong
+from helpers.check.grading import Mistake, grade, right, show, waiting, wrong
 
 __all__ = ["accumulate", "equal_losses", "gap", "no_gap", "rank_loss"]
 
@@ -87,7 +87,7 @@ def no_gap(counts: Any, means: Any) -> None:
         return wrong(
             "要两个一样长的列表，2 到 100 个微批次：词元数和平均损失，都是普通的数",
             "two lists of plain numbers are wanted, counts and mean losses, one each for 2 to 100 micro-batches",
-            f"{say('得到', 'got')}: {shorten(counts)}, {shorten(means)}",
+            f"{say('得到', 'got')}: {show(counts)}, {show(means)}",
         )
     for i, count in enumerate(n):
         if count != int(count) or not 1 <= count <= 1000:
@@ -132,13 +132,13 @@ def equal_losses(answer: Any) -> None:
         return wrong(
             "要一个列表，里面至少两个列表，每个微批次一个，由类别编号 0、1、2 组成",
             "a list of at least two lists is wanted, one for each micro-batch, of class numbers 0, 1, 2",
-            f"{say('得到', 'got')}: {shorten(answer)}",
+            f"{say('得到', 'got')}: {show(answer)}",
         )
     for i, row in enumerate(rows):
         if any(value not in (0, 1, 2) for value in row):
             return wrong(
-                f"类别编号只有 0、1、2，第 {i} 个微批次是 {shorten(answer[i])}",
-                f"class numbers are 0, 1, 2; micro-batch {i} is {shorten(answer[i])}",
+                f"类别编号只有 0、1、2，第 {i} 个微批次是 {show(answer[i])}",
+                f"class numbers are 0, 1, 2; micro-batch {i} is {show(answer[i])}",
             )
     counts = [len(row) for row in rows]
     gradients = [1 / 3 - F.one_hot(torch.tensor(row).long(), 3).double().mean(0) for row in rows]  # p - y, averaged
@@ -238,11 +238,6 @@ def as_numbers(values: Any) -> list[float] | None:
     except (TypeError, ValueError, RuntimeError, OverflowError):
         return None
     return numbers if all(map(math.isfinite, numbers)) else None
-
-
-def shorten(value: Any) -> str:
-    text = " ".join(repr(value).split())
-    return text if len(text) <= 100 else text[:97] + "..."
 
 
 def vector(values: Tensor) -> str:
