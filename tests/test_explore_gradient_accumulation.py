@@ -49,6 +49,11 @@ def test_text_over_the_whole_range():
         assert number(r"mean\(n\) = (\S+)$", text) == pytest.approx(A - G, abs=5.1e-5)
         products = sum(count * loss for count, loss in zip(n, losses, strict=True)) / 4
         assert number(r"Cov\(n, m\) = (\S+)", text) == pytest.approx(float(products) - sum(n) / 4 * A, abs=5.1e-5)
+        first, second, third, *_ = text.splitlines()
+        assert first == f"n = {' '.join(map(str, n))}    N = {sum(n)}, mean(n) = {sum(n) / 4:.2f}"
+        assert second == f"m = {' '.join(f'{loss:.2f}' for loss in m)}"
+        shares = [float(share) for share in re.findall(r"\d\.\d{3}", third.partition("×")[0])]
+        assert shares == pytest.approx([4 * count / sum(n) for count in n], abs=5.1e-4)
         weights = [float(weight) for weight in re.findall(r"×(\S+)", text)]
         assert weights == pytest.approx([sum(n) / (4 * count) for count in n], abs=5.1e-4)
 
@@ -127,7 +132,8 @@ def test_both_axes_hold_the_highest_building(highest):
 def test_two_micro_batches_as_in_the_lesson():
     explorer = skyline([4, 3], [0.9, 1.3], highest=2.0)
     assert "×0.875 ×1.167" in explorer.text
-    assert set(explorer.controls) == {"n1", "n2", "m1", "m2"}
+    labels = {name: control.description for name, control in explorer.controls.items()}
+    assert labels == {"n1": "n₁", "n2": "n₂", "m1": "m₁", "m2": "m₂"}
     assert_text_stays_inside(explorer)
 
 
