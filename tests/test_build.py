@@ -144,6 +144,8 @@ def test_links_lead_to_the_editions_and_the_neighbours(built):
     assert "**双语 · Bilingual** · [中文](zh/02_more.ipynb) · [English](en/02_more.ipynb)" in second
     assert second.endswith("\n\n[← 01 分数](01_scores.ipynb)")
     assert read(built, "en").cells[1].source.endswith("[02 Scores →](02_more.ipynb)")
+    third = put(built, [(kind, source.replace("01 ", "03 "), tags) for kind, source, tags in CELLS], "03_end.ipynb")
+    assert editions.links(third, "both").endswith("\n\n[← 02 分数](02_more.ipynb)")
 
 
 def test_only_one_lesson(clone, capsys):

@@ -91,25 +91,31 @@ def assert_columns(joints, walls, n, m, widths):
         assert max(m[at - 1 : at + 1]) <= top < max(m[at - 1 : at + 1]) + 0.1
 
 
-def test_the_words_stand_where_they_belong():
+@pytest.mark.parametrize("highest", [2.0, 6.0])
+def test_the_words_stand_where_they_belong(highest):
     """The captions under the middle of their buildings, G over or under its line, A where it can be read."""
-    explorer = skyline()
+    explorer = skyline(means=[1.0] * 4, highest=highest)
     fair, naive = explorer.figure.axes
+    unit = highest / 6
     for n, m in settings()[:12]:
+        m = [round(loss * unit, 1) for loss in m]
         set_to(explorer, n, m)
         for axes, texts in ((fair, list(map(str, n))), (naive, [f"×{sum(n) / (4 * count):.2f}" for count in n])):
             captions = axes.texts[:4]
             assert [caption.get_text() for caption in captions] == texts
             middles = [bar.get_x() + bar.get_width() / 2 for bar in axes.patches]
             assert [caption.get_position()[0] for caption in captions] == pytest.approx(middles)
-            assert all(-0.5 < caption.get_position()[1] < 0 for caption in captions)
+            assert all(-0.5 < caption.get_position()[1] / unit < 0 for caption in captions)
         G, A = (sum(bar.get_width() * bar.get_height() for bar in axes.patches) for axes in (fair, naive))
         reading, verdict = naive.texts[4:]
         assert reading.get_text() == f"G = {G:.3f}"
         box = naive.transData.inverted().transform(reading.get_window_extent())
-        assert 0 < box[0, 1] - G < 0.3 or 0 < G - box[1, 1] < 0.3
+        assert 0 < (box[0, 1] - G) / unit < 0.3 or 0 < (G - box[1, 1]) / unit < 0.3
+        assert fair.bbox.x1 <= reading.get_window_extent().x0 and reading.get_window_extent().x1 <= naive.bbox.x0
         assert verdict.get_text().startswith(f"A = {A:.3f}\nA−G =\n")
         assert number(r"\n(\S+)$", verdict.get_text()) == pytest.approx(A - G, abs=5.1e-4)
+        top = verdict.get_position()[1] / unit
+        assert 0 <= top - A / unit <= 0.4 or A / unit < top == pytest.approx(2)  # where A is low, above the ground
         lift = next(line for line in naive.lines if line.get_linewidth() == 8)
         assert lift.get_ydata() == pytest.approx([G, A])
         for axes in (fair, naive):
@@ -124,6 +130,7 @@ def test_both_axes_hold_the_highest_building(highest):
     assert fair.get_ylim() == naive.get_ylim()
     low, high = fair.get_ylim()
     assert low == 0 and highest < high < 1.1 * highest
+    assert all(lines.get_animated() for axes in (fair, naive) for lines in axes.collections)
     assert explorer.controls["m1"].max == highest
     ticks = fair.get_yticks()
     assert ticks[0] == 0 and len(ticks) >= 3 and highest - 1 < ticks[-1] <= highest
@@ -188,7 +195,9 @@ def test_the_curves_are_the_runs_and_their_distances():
     shown = {line.get_label(): line for line in losses.lines}
     for name, run in (("full batch", FULL), ("naive", NAIVE), ("repaired", REPAIRED)):
         assert shown[name].get_xydata().tolist() == [[5 * at, loss] for at, loss in enumerate(run)]
-        assert losses.get_ylim()[0] < min(run) and max(run) < losses.get_ylim()[1]
+        low, high = losses.get_ylim()
+        assert 0 < min(run) - low < 1 and 0 < high - max(run) < 1
+        assert losses.get_xlim()[0] == 0 and 15 < losses.get_xlim()[1] < 16
     away = {line.get_label(): line.get_xydata().tolist() for line in distances.lines}
     assert away["naive"] == [[5 * at, pytest.approx(abs(NAIVE[at] - FULL[at]))] for at in (1, 2, 3)]
     assert away["repaired"] == [[5, pytest.approx(1e-15, rel=0.2)], [10, 1e-17], [15, pytest.approx(1e-15, rel=0.2)]]
