@@ -123,6 +123,7 @@ def test_building_twice_changes_no_byte(built, capsys):
     build.main([])
     assert before == {path: path.read_bytes() for path in built.rglob("notebooks/**/*.ipynb")}
     said = capsys.readouterr().out
+    assert all(0 < float(seconds) < 60 for seconds in re.findall(r": executed in (\d+\.\d) s$", said, re.M))
     assert said.count(": executed in ") == 3
     assert said.count(": unchanged\n") == 3
 
@@ -206,6 +207,14 @@ def test_a_picture_that_shows_the_same_keeps_its_bytes(red, kept):
     assert new.cells[0].outputs[0].data["image/png"] == (before if kept else after)
 
 
+def test_a_picture_where_none_was_is_the_new_one():
+    old, new = with_picture(200, compress_level=0), with_picture(200, compress_level=9)
+    picture = new.cells[0].outputs[0].data["image/png"]
+    del old.cells[0].outputs[0].data["image/png"]
+    build.keep_pictures(old, new)
+    assert new.cells[0].outputs[0].data["image/png"] == picture
+
+
 # lessons that are written wrongly
 
 
@@ -263,7 +272,8 @@ def test_a_lesson_that_fails_in_one_language_only(built):
 
 def test_a_lesson_that_would_be_too_large(clone):
     put(clone, [*CELLS, ("code", "print('x\\n' * 50_000)", [])])
-    assert "01_scores.ipynb would take " in complaint()
+    said = re.fullmatch(r"error: 01_scores\.ipynb would take (\d+) kB, more than 400", complaint())
+    assert 400 < int(said[1]) < 800  # 50,000 lines of 8 characters or so
     assert not list(clone.glob("notebooks/*/*.ipynb"))
 
 
@@ -336,6 +346,12 @@ def add_timing(book: dict) -> None:
 def test_an_edition_edited_by_hand(built, change, said):
     edit(built, "en", change)
     assert f"notebooks/en/01_scores.ipynb, {said}" in complaint("--check")
+
+
+def test_an_edition_that_is_too_large(built):
+    edit(built, "en", lambda book: book["cells"][5]["outputs"][0].update(text=["number 2\n" + "x" * 450_000]))
+    size = (built / "notebooks" / "en" / "01_scores.ipynb").stat().st_size
+    assert f"notebooks/en/01_scores.ipynb takes {size // 1000} kB, more than 400" in complaint("--check")
 
 
 def test_an_edition_that_is_missing_or_has_no_source(built):
