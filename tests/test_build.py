@@ -264,9 +264,9 @@ def test_a_lesson_that_fails_leaves_the_files_as_they_were(built, code, said):
 
 def test_a_lesson_that_fails_in_one_language_only(built):
     code = "from helpers.bilingual import language\n\nassert language() != 'en', 'no English'"
-    put(built, [*CELLS[:7], ("code", code, []), CELLS[8]])
+    put(built, [*CELLS[:7], ("code", "1", []), ("code", code, []), CELLS[8]])
     before = {path: path.read_bytes() for path in built.rglob("notebooks/**/*.ipynb")}
-    assert complaint() == f"error: notebooks/en/01_scores.ipynb, cell 6 fails: AssertionError: no English\n\n{code}"
+    assert complaint() == f"error: notebooks/en/01_scores.ipynb, cell 7 fails: AssertionError: no English\n\n{code}"
     assert before == {path: path.read_bytes() for path in built.rglob("notebooks/**/*.ipynb")}
 
 
@@ -356,8 +356,10 @@ def test_an_edition_that_is_too_large(built):
 
 def test_an_edition_that_is_missing_or_has_no_source(built):
     (built / "notebooks" / "zh" / "01_scores.ipynb").rename(built / "notebooks" / "zh" / "09_gone.ipynb")
+    edit(built, "en", set_source)
     message = complaint("--check")
     assert "notebooks/zh/01_scores.ipynb is missing" in message
+    assert "notebooks/en/01_scores.ipynb, cell 5: its source" in message  # and the rest is still looked at
     assert "notebooks/zh/09_gone.ipynb has no bilingual lesson behind it" in message
 
 

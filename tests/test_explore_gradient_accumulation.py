@@ -111,6 +111,7 @@ def test_the_words_stand_where_they_belong(highest):
         assert reading.get_text() == f"G = {G:.3f}"
         box = naive.transData.inverted().transform(reading.get_window_extent())
         assert 0 < (box[0, 1] - G) / unit < 0.3 or 0 < (G - box[1, 1]) / unit < 0.3
+        assert box[0, 1] > G or G / unit > 5  # below its line only where there is no room above
         assert fair.bbox.x1 <= reading.get_window_extent().x0 and reading.get_window_extent().x1 <= naive.bbox.x0
         assert verdict.get_text().startswith(f"A = {A:.3f}\nA−G =\n")
         assert number(r"\n(\S+)$", verdict.get_text()) == pytest.approx(A - G, abs=5.1e-4)
@@ -118,6 +119,8 @@ def test_the_words_stand_where_they_belong(highest):
         assert 0 <= top - A / unit <= 0.4 or A / unit < top == pytest.approx(2)  # where A is low, above the ground
         lift = next(line for line in naive.lines if line.get_linewidth() == 8)
         assert lift.get_ydata() == pytest.approx([G, A])
+        dashed = next(line for line in naive.lines if line.get_linewidth() == 1.5)
+        assert dashed.get_window_extent().x0 == pytest.approx(fair.bbox.x1, abs=3)  # from one panel to the other
         for axes in (fair, naive):
             heights = [line.get_ydata()[0] for line in axes.lines if line.get_linewidth() == 6]
             assert heights == pytest.approx([G] if axes is fair else [G, A])
