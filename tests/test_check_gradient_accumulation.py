@@ -8,6 +8,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from helpers.bilingual import set_language
 from helpers.check import gradient_accumulation as check
 from tests.verdicts import assert_right, assert_wrong, unused_mistakes, verdict
 
@@ -388,3 +389,9 @@ def test_gradients_in_any_form(capsys):
     for answer in ([long, short], (long, short), [torch.tensor(long), torch.tensor(short)], [np.array(long), short]):
         assert_right(check.equal_losses, answer, capsys=capsys)
     assert verdict(check.equal_losses, ..., capsys=capsys).startswith("○")
+
+
+def test_the_chinese_verdict_states_the_same_numbers(capsys):
+    set_language("zh")
+    check.equal_losses([[0] * 9, [1]])
+    assert capsys.readouterr().out.startswith("✓ 通过：两个损失都是 ln 3 = 1.0986，")
