@@ -351,7 +351,7 @@ def test_an_edition_edited_by_hand(built, change, said):
 def test_an_edition_that_is_too_large(built):
     edit(built, "en", lambda book: book["cells"][5]["outputs"][0].update(text=["number 2\n" + "x" * 450_000]))
     size = (built / "notebooks" / "en" / "01_scores.ipynb").stat().st_size
-    assert f"notebooks/en/01_scores.ipynb takes {size // 1000} kB, more than 400" in complaint("--check")
+    assert f"notebooks/en/01_scores.ipynb takes {size // 1000} kB, more than 400\n" in complaint("--check")
 
 
 def test_an_edition_that_is_missing_or_has_no_source(built):
