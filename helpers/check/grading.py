@@ -15,7 +15,7 @@ from torch import Tensor
 
 from helpers.bilingual import say
 
-__all__ = ["Mistake", "grade", "right", "waiting", "wrong"]
+__all__ = ["Mistake", "grade", "refused", "right", "waiting", "wrong"]
 
 
 class Mistake:
@@ -56,6 +56,12 @@ def right(zh: str, en: str) -> None:
 
 def wrong(zh: str, en: str, *details: str) -> None:
     print("\n  ".join(["✗ " + say(zh, en, "\n  "), *details]))
+
+
+def refused(answer: Any, zh: str, en: str) -> None:
+    """Print ✗ for an answer of another kind than the one wanted, with its shape, or its type if it is no tensor."""
+    tensor = as_tensor(answer)
+    wrong(zh, en, f"{say('得到', 'got')}: {type(answer).__name__ if tensor is None else tuple(tensor.shape)}")
 
 
 def is_empty(function: Callable) -> bool:

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from helpers.bilingual import say
-from helpers.check.grading import Mistake, as_tensor, grade, right, waiting, wrong
+from helpers.check.grading import Mistake, as_tensor, grade, refused, right, waiting, wrong
 from helpers.check.ignored import mean_loss, token_losses
 
 __all__ = ["fooling_logits", "mean_loss", "perplexity", "targets", "token_losses"]
@@ -142,11 +142,8 @@ def fooling_logits(answer: Tensor) -> None:
         return waiting()
     logits = as_tensor(answer)
     if logits is None or logits.shape != (1, 3, 3) or logits.dtype == torch.bool:
-        kind = tuple(logits.shape) if logits is not None else type(answer).__name__
-        return wrong(
-            "要一个形状为 (1, 3, 3) 的实数张量",
-            "a tensor of real numbers of shape (1, 3, 3) is wanted",
-            f"{say('得到', 'got')}: {kind}",
+        return refused(
+            answer, "要一个形状为 (1, 3, 3) 的实数张量", "a tensor of real numbers of shape (1, 3, 3) is wanted"
         )
     logits = logits.double()
     if not logits.isfinite().all() or logits.abs().max() > 100:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from helpers import losses
 from helpers.bilingual import say
-from helpers.check.grading import Mistake, as_tensor, grade, right, waiting, wrong
+from helpers.check.grading import Mistake, as_tensor, grade, refused, right, waiting, wrong
 
 
 def _numbers(*values: float | list) -> Tensor:
@@ -174,11 +174,10 @@ def hiding_batch(answer: Tensor) -> None:
         return waiting()
     logits = as_tensor(answer)
     if logits is None or logits.dim() != 2 or logits.shape[0] != logits.shape[1] or len(logits) < 2:
-        kind = tuple(logits.shape) if logits is not None else type(answer).__name__
-        return wrong(
+        return refused(
+            answer,
             "要一个实数方阵 (n, n)，n 至少是 2",
             "a square tensor (n, n) of real numbers is wanted, n being 2 or more",
-            f"{say('得到', 'got')}: {kind}",
         )
     logits = logits.double()
     probabilities = losses.softmax(logits)
