@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from helpers.bilingual import set_language
+from helpers.classroom.bilingual import set_language
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import accumulation, batches, bilingual, losses, precision, tiny_lm
-from helpers.explore.cross_entropy import surprise
+from helpers import accumulation, batches, losses, precision, tiny_lm
+from helpers.classroom import bilingual
+from helpers.lessons.cross_entropy.explore import surprise
 from helpers.tiny_lm import TinyLM, train
-from tests.test_lessons import solutions
+from tests.build.test_lessons import solutions
 
 ODD = [
     None,

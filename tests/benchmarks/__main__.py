@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 
-from helpers.editions import METADATA, NOTEBOOKS, ROOT, lessons
+from helpers.build.editions import METADATA, NOTEBOOKS, ROOT, lessons
 from tests.browser import lab
 
 Row = tuple[str, str, str, str]  # what, here, rival, promised
@@ -104,7 +104,7 @@ def run_notebook(cells: list[str], folder: Path) -> list[nbformat.NotebookNode]:
 
 
 SETUP = "import sys\nsys.path.insert(0, '..')\n"
-EXPLORER = "from helpers.explore.cross_entropy import surprise\nexplorer = surprise()\nexplorer"
+EXPLORER = "from helpers.lessons.cross_entropy.explore import surprise\nexplorer = surprise()\nexplorer"
 
 
 def control_in_the_kernel() -> Iterator[Row]:
@@ -166,7 +166,7 @@ def imports() -> Iterator[Row]:
     """What a lesson imports beyond PyTorch and matplotlib."""
     code = "import json, time; start = time.perf_counter(); {}; print(json.dumps(time.perf_counter() - start))"
     base = "import torch, matplotlib.figure"
-    lesson = base + ", helpers.losses, helpers.explore.cross_entropy, helpers.check.cross_entropy"
+    lesson = base + ", helpers.losses, helpers.lessons.cross_entropy.explore, helpers.lessons.cross_entropy.check"
     runs = {base: [], lesson: []}
     for _ in range(7):
         for name, results in runs.items():

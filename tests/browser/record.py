@@ -7,7 +7,7 @@ import io
 
 from PIL import Image
 
-from helpers.editions import ROOT
+from helpers.build.editions import ROOT
 from tests.browser import lab
 
 LESSON = "05_gradient_accumulation.ipynb"

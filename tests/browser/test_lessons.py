@@ -4,7 +4,7 @@ from types import ModuleType
 
 import pytest
 
-from helpers.editions import NOTEBOOKS, edition_path, lessons
+from helpers.build.editions import NOTEBOOKS, edition_path, lessons
 from tests.browser import classic, lab
 from tests.browser.check import run_lesson
 

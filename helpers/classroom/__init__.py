@@ -1,0 +1,1 @@
+"""What any lesson needs, whatever it teaches: two languages, explorers, grading, progress. No mathematics."""

@@ -1,0 +1,119 @@
+"""Lesson 04: a batch as a grid of tokens, the cells that vote, and the loss that they give."""
+
+import ipywidgets
+import numpy as np
+import torch
+from matplotlib.colors import to_rgba
+from matplotlib.patches import Patch
+
+from helpers.classroom.bilingual import say
+from helpers.classroom.explorer import BLUE, GREY, INK, ORANGE, Explorer, canvas
+from helpers.losses import token_losses
+from helpers.tiny_lm import END, TinyLM, decode, encode
+
+SENTENCES = ("早。", "猫在哪里？", "Hello.", "Sleep well.")
+LONGEST, PADDING = 13, 8  # tokens of the longest sentence, END before and after; columns that can be added
+VOTES, PROMPT, LAST, EMPTY, OUTSIDE = range(5)  # what a cell is; the first alone has a valid target
+
+
+def ballot(model: TinyLM) -> Explorer:
+    """Four sentences as a batch (B, T): the loss of every cell that has a valid target, and their mean.
+
+    Above each cell stands the token that the model reads there. Beside the mean over the valid targets stands the
+    mean over all cells, in which those without a target count as 0.
+    """
+    sequences = [encode(END + sentence + END) for sentence in SENTENCES]
+    B, columns = len(sequences), LONGEST + PADDING
+    losses = np.zeros((B, LONGEST))
+    with torch.no_grad():  # the model is causal, so a sentence cut short has the losses of its beginning
+        for row, tokens in enumerate(sequences):
+            losses[row, : len(tokens) - 1] = token_losses(model(tokens[:-1].unsqueeze(0))[0], tokens[1:])
+
+    names = [say("计分", "votes", " "), say("提示", "prompt", " ")]
+    names += [say("没有目标", "no target", " "), say("填充", "padding", " ")]
+    faces = (BLUE, ORANGE, "white", GREY)
+    figure = canvas(440)
+    grid = figure.add_axes((0.115, 0.3, 0.88, 0.615))
+    grid.axis("off")
+    patches = [Patch(facecolor=face, edgecolor=INK) for face in faces]
+    grid.legend(patches, names, loc="lower left", bbox_to_anchor=(-0.01, 0.98), ncols=4, frameon=False)
+    # Of each sentence an upper strip holds the tokens, a lower one blue cells with their losses. All that is drawn
+    # once; what moves is a layer above, opaque where something is hidden or has another colour.
+    layer = {"extent": (0, columns, B, 0), "aspect": "auto", "interpolation": "nearest"}
+    below = np.ones((B, 2, columns, 4))
+    for row, tokens in enumerate(sequences):
+        below[row, 1, : len(tokens) - 1] = to_rgba(BLUE)
+        for t, character in enumerate(decode(tokens).replace(END, "↵")):
+            grid.text(t + 0.5, row + 0.27, character, ha="center", va="center")
+        for t in range(len(tokens) - 1):
+            grid.text(t + 0.5, row + 0.75, f"{losses[row, t]:.1f}", ha="center", va="center", color="white")
+    for y, label in ((0.27, say("读到", "reads", " ")), (0.75, say("损失", "loss", " "))):
+        grid.text(-0.2, y, label, ha="right", va="center")
+    grid.imshow(below.reshape(2 * B, columns, 4), **layer)
+    above = grid.imshow(np.zeros((2 * B, columns, 4)), zorder=4, animated=True, **layer)
+    lines = grid.plot([], [], color=INK, linewidth=1, zorder=5, animated=True, clip_on=False)[0]
+    grid.set(xlim=(0, columns), ylim=(B, 0))
+
+    means = figure.add_axes((0.34, 0.135, 0.58, 0.14))
+    means.set(xlim=(0, 6), ylim=(1.6, -0.6), yticks=(0, 1), xlabel=say("平均损失", "mean loss"))
+    means.set_yticklabels([say("除以计分的格数", "÷ cells that vote"), say("除以所有格数", "÷ all cells")])
+    bars = means.barh((0, 1), (0, 0), color=(BLUE, GREY), edgecolor=INK, animated=True)
+    readings = [means.text(0, row, "", va="center", animated=True) for row in (0, 1)]
+    colours = np.array([(0, 0, 0, 0), *map(to_rgba, (ORANGE, "white", GREY, "white"))])
+
+    def draw(longest: int, padding: int, prompt: int) -> str:
+        T = longest + padding
+        kinds = np.full((B, columns), OUTSIDE)
+        kinds[:, :T] = EMPTY
+        hidden = np.zeros((B, 2, columns, 4))
+        for row, tokens in enumerate(sequences):
+            n = min(len(tokens), longest)
+            kinds[row, : n - 1] = VOTES
+            kinds[row, n - 1] = LAST
+            kinds[row, : max(min(prompt, n) - 1, 0)] = PROMPT  # P tokens hold P - 1 targets
+            hidden[row, 0, n:] = 1.0
+        hidden[:, 1] = colours[kinds]
+        above.set_data(hidden.reshape(2 * B, columns, 4))
+        lines.set_data(*outlines(B, T))
+
+        kinds = kinds[:, :T]
+        counts = [int((kinds == kind).sum()) for kind in range(4)]
+        total, votes = float(losses[:, :T][kinds[:, :LONGEST] == VOTES].sum()), counts[VOTES]
+        results = total / votes if votes else float("nan"), total / kinds.size
+        for bar, reading, result in zip(bars, readings, results, strict=True):
+            bar.set_width(np.nan_to_num(result))
+            reading.set(x=np.nan_to_num(result) + 0.1, text=f"{result:.4f}")
+        words = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+        return "\n".join(
+            [
+                *("".join("●○–·"[kind] for kind in row) for row in kinds),
+                f"B × T = {B} × {T} = {kinds.size}: {words}",
+                f"{total:.4f} / {votes} = {results[0]:.4f}, {total:.4f} / {kinds.size} = {results[1]:.4f}",
+            ]
+        )
+
+    return Explorer(
+        figure,
+        draw,
+        longest=whole_slider(say("最多几个词元", "tokens at most", " "), LONGEST, 2, LONGEST),
+        padding=whole_slider(say("再填充几列", "more padding", " "), 0, 0, PADDING),
+        prompt=whole_slider(say("提示几个词元", "tokens of prompt", " "), 1, 1, LONGEST),
+    )
+
+
+def whole_slider(label: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
+    style, layout = {"description_width": "220px"}, {"width": "460px"}
+    return ipywidgets.IntSlider(value=value, min=low, max=high, description=label, style=style, layout=layout)
+
+
+def outlines(rows: int, columns: int) -> tuple[list[float], list[float]]:
+    """The outlines of the cells, the lower half of each row, as one line with gaps: its x and its y."""
+    x, y = [], []
+    for row in range(rows):
+        for t in range(columns + 1):
+            x += [t, t, np.nan]
+            y += [row + 0.5, row + 1, np.nan]
+        for height in (row + 0.5, row + 1):
+            x += [0, columns, np.nan]
+            y += [height, height, np.nan]
+    return x, y

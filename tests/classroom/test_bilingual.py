@@ -1,0 +1,91 @@
+"""The two languages, and that Chinese is drawn with the font that comes with the package."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fontTools.ttLib import TTFont
+from matplotlib.figure import Figure
+from PIL import Image
+
+from helpers.build.fonts import TARGET, glyphs_in_use
+from helpers.classroom import bilingual
+from helpers.classroom.bilingual import language, say, set_language
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(("code", "spoken"), [("zh", "目标"), ("en", "target"), ("both", "目标 · target")])
+def test_say(code, spoken):
+    set_language(code)
+    assert language() == code
+    assert say("目标", "target") == spoken
+
+
+def test_the_join_is_used_only_between_two_languages():
+    assert say("目标", "target", "\n") == "目标\ntarget"
+    set_language("en")
+    assert say("目标", "target", "\n") == "target"
+
+
+def test_an_unknown_language_is_refused():
+    with pytest.raises(ValueError, match='must be "zh", "en" or "both", got \'fr\''):
+        set_language("fr")
+    assert language() == "both"
+
+
+def test_every_glyph_in_use_is_in_the_font():
+    from matplotlib import font_manager
+
+    dejavu = TTFont(font_manager.findfont("DejaVu Sans", fallback_to_default=False)).getBestCmap()
+    ours = TTFont(TARGET).getBestCmap()
+    missing = [character for character in glyphs_in_use() if ord(character) not in ours | dejavu]
+    assert not missing, f"rebuild the font (helpers/build/fonts.py says how); it lacks {''.join(missing)}"
+
+
+def test_the_glyphs_in_use_are_found():
+    """Every Chinese character in the source of an explorer, outside its docstrings, is among them."""
+    for path in (ROOT / "helpers" / "lessons").rglob("explore.py"):
+        source = re.sub(r'"""(.|\n)*?"""', "", path.read_text(encoding="utf-8"))
+        assert set(re.findall("[\u4e00-\u9fff]", source)) <= set(glyphs_in_use())
+
+
+def test_the_font_carries_its_licence():
+    licence = (bilingual.FONT.parent / "OFL.txt").read_text(encoding="utf-8")
+    assert "SIL OPEN FONT LICENSE Version 1.1" in licence
+    names = {record.nameID: record.toUnicode() for record in TTFont(TARGET)["name"].names}
+    assert "Adobe" in names[0]
+    assert "SIL Open Font License" in names[13]
+    assert names[1] == "Loss Lab Sans SC"
+
+
+def test_chinese_is_drawn_where_no_system_font_has_it(tmp_path):
+    """matplotlib is left the fonts that it brings along; two different characters still give two different shapes,
+    and neither is the box of a missing glyph."""
+    script = """
+from matplotlib import font_manager, get_data_path
+fonts = font_manager.fontManager
+fonts.ttflist = [font for font in fonts.ttflist if font.fname.startswith(get_data_path())]
+import helpers.classroom.bilingual
+from tests.classroom.test_bilingual import drawn
+惊, 讶, box = drawn("惊"), drawn("讶"), drawn("\\U0001F600")
+assert (惊 != 讶).any() and (惊 != box).any() and (讶 != box).any()
+"""
+    environment = {**os.environ, "MPLCONFIGDIR": str(tmp_path)}
+    command = [sys.executable, "-W", "ignore::UserWarning", "-c", script]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def drawn(text: str) -> np.ndarray:
+    """The pixels of `text` in a figure."""
+    figure = Figure(figsize=(1, 1))
+    figure.text(0.2, 0.3, text, fontsize=40)
+    file = io.BytesIO()
+    figure.savefig(file)
+    return np.asarray(Image.open(file).convert("L"))
