@@ -6,11 +6,9 @@ number any real one; `True` and a tensor of one number are neither. Each functio
 
 >>> cup = integer("a", "cup")
 Traceback (most recent call last):
-    ...
 TypeError: cup must be an int, got 'a' (str)
 >>> cup = integer(0, "cup", low=1)
 Traceback (most recent call last):
-    ...
 ValueError: cup must be at least 1, got 0
 """
 
@@ -26,7 +24,8 @@ __all__ = ["FLOATS", "choice", "indices", "instance", "integer", "number", "read
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 INTEGERS = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
-KINDS = {"a floating-point tensor": FLOATS, "an integer tensor": INTEGERS, "an int64 tensor": (torch.int64,)}
+LOWEST, HIGHEST = -(2**63), 2**63 - 1  # of an int64
+KINDS = {"floating-point": FLOATS, "integer": INTEGERS, "int64": (torch.int64,)}
 
 
 def instance(value: Any, name: str, kinds: Any, what: str) -> Any:
@@ -34,7 +33,6 @@ def instance(value: Any, name: str, kinds: Any, what: str) -> Any:
 
     >>> instance(1, "keepdim", bool, "True or False")
     Traceback (most recent call last):
-        ...
     TypeError: keepdim must be True or False, got 1 (int)
     """
     if not isinstance(value, kinds):
@@ -42,11 +40,16 @@ def instance(value: Any, name: str, kinds: Any, what: str) -> Any:
     return value
 
 
-def integer(value: Any, name: str, low: int = -(2**63), high: int = 2**63 - 1) -> int:
-    """`value` as an int of at least `low` and at most `high`, by default of 64 bits."""
+def integer(value: Any, name: str, low: int = LOWEST, high: int = HIGHEST, meaning: str = "") -> int:
+    """`value` as an int of at least `low` and at most `high`, by default of 64 bits; `meaning` says what they are.
+
+    >>> integer(9, "prompt_length", 0, 4, "the tokens of its sequence")
+    Traceback (most recent call last):
+    ValueError: prompt_length must lie in [0, 4], the tokens of its sequence, got 9
+    """
     if not isinstance(value, Integral) or isinstance(value, bool):
         raise TypeError(f"{name} must be an int, got {shown(value)}")
-    _check_range(value, name, low, high)
+    _check_range(value, name, low, high, meaning)
     return int(value)
 
 
@@ -55,7 +58,6 @@ def number(value: Any, name: str, low: float = -math.inf, high: float = math.inf
 
     >>> number(float("nan"), "coefficient")
     Traceback (most recent call last):
-        ...
     ValueError: coefficient must be finite, got nan
     """
     if not isinstance(value, Real) or isinstance(value, bool):
@@ -75,7 +77,6 @@ def choice(value: Any, name: str, choices: Sequence[str]) -> str:
 
     >>> choice("sum", "rule", ("token_mean", "mean_of_means"))
     Traceback (most recent call last):
-        ...
     ValueError: rule must be "token_mean" or "mean_of_means", got 'sum'
     """
     *others, last = (f'"{one}"' for one in choices)
@@ -95,13 +96,12 @@ def tensor(
     `shape` is exact, (3, 5), or names its dimensions, "(B, T)"; `meaning` says in words what the shape is.
     `like` is a tensor on whose device `value` must be.
 
-    >>> tensor(torch.zeros(3), "segment_ids", "a floating-point tensor", "(B, T)")
+    >>> tensor(torch.zeros(3), "segment_ids", "floating-point", "(B, T)")
     Traceback (most recent call last):
-        ...
     ValueError: segment_ids must have shape (B, T), got (3,)
     """
     if not isinstance(value, Tensor) or value.dtype not in KINDS[kind]:
-        raise TypeError(f"{name} must be {kind}, got {shown(value)}")
+        raise TypeError(f"{name} must be a tensor of {kind} numbers, got {shown(value)}")
     if value.layout != torch.strided or value.is_nested:
         layout = "nested" if value.is_nested else value.layout
         raise TypeError(f"{name} must be a dense tensor, got one of layout {layout}")
@@ -126,18 +126,17 @@ def readable(value: Tensor, name: str) -> Tensor:
 def vector(values: Any, name: str, kind: str) -> Tensor:
     """`values`, one after the other, as a tensor (n,): a tensor of `kind`, or a list of ints, or of numbers.
 
-    >>> vector([4, 3], "counts", "an integer tensor")
+    >>> vector([4, 3], "counts", "integer")
     tensor([4, 3])
-    >>> vector([4, 3.0], "counts", "an integer tensor")
+    >>> vector([4, 3.0], "counts", "integer")
     Traceback (most recent call last):
-        ...
     TypeError: counts[1] must be an int, got 3.0 (float)
     """
     if isinstance(values, list | tuple):
-        one, dtype = (number, torch.float64) if kind == "a floating-point tensor" else (integer, torch.int64)
+        one, dtype = (number, torch.float64) if kind == "floating-point" else (integer, torch.int64)
         return torch.tensor([one(value, f"{name}[{i}]") for i, value in enumerate(values)], dtype=dtype)
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a list or {kind}, got {shown(values)}")
+        raise TypeError(f"{name} must be a list or a tensor of {kind} numbers, got {shown(values)}")
     return readable(tensor(values, name, kind, "(n,)"), name)
 
 
@@ -148,7 +147,6 @@ def indices(values: Tensor, noun: str, size: int | None, *, of: str = "", ignore
 
     >>> indices(torch.tensor([3, 5]), "target", 5)
     Traceback (most recent call last):
-        ...
     IndexError: target 5 at position (1,) is not in [0, 5)
     """
     if torch.compiler.is_compiling():
@@ -190,8 +188,13 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:18]}...{text[-19:]}"
 
 
-def _check_range(value: Any, name: str, low: float, high: float) -> None:
+def _check_range(value: Any, name: str, low: float, high: float, meaning: str = "") -> None:
     """Raises unless low <= value <= high."""
-    if not low <= value <= high:
-        allowed = f"be at least {low}" if value < low and high in (math.inf, 2**63 - 1) else f"lie in [{low}, {high}]"
-        raise ValueError(f"{name} must {allowed}, got {_short(value)}")
+    if low <= value <= high:
+        return
+    allowed = f"lie in [{low}, {high}]"
+    if low == LOWEST or (high == HIGHEST and value > high):
+        allowed = "fit in 64 bits"
+    elif high in (math.inf, HIGHEST):
+        allowed = f"be at least {low}"
+    raise ValueError(f"{name} must {allowed}, {meaning and meaning + ', '}got {_short(value)}")
