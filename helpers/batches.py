@@ -9,19 +9,21 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["IGNORE_INDEX", "attention_mask", "mask_prompt", "pack", "pad", "shift"]
+from helpers import require
+from helpers.losses import IGNORE_INDEX
 
-IGNORE_INDEX = -100
+__all__ = ["IGNORE_INDEX", "attention_mask", "mask_prompt", "pack", "pad", "shift"]
 
 
 def shift(tokens: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
     """The inputs and the targets of one sequence: each token is to predict the next.
 
-    tokens (n,) -> inputs (n-1,), targets (n-1,); a sequence of one token or none has no target.
-    Raises TypeError or ValueError for tokens that are not token ids in one dimension.
-
     >>> shift([5, 3, 8, 1])
     (tensor([5, 3, 8]), tensor([3, 8, 1]))
+
+    tokens (n,) -> inputs (n-1,), targets (n-1,); a sequence of one token or none has no target.
+    Raises TypeError for what are not int64 token ids, ValueError for more than one dimension, IndexError for a token id
+    below 0.
     """
     tokens = _token_ids(tokens, "tokens")
     return tokens[:-1].clone(), tokens[1:].clone()  # two views of one memory: masking a target would change an input
@@ -30,19 +32,16 @@ def shift(tokens: Tensor | Sequence[int]) -> tuple[Tensor, Tensor]:
 def mask_prompt(targets: Tensor, prompt_length: int) -> Tensor:
     """A copy of `targets` in which those that belong to the prompt, the first tokens of the sequence, are ignored.
 
-    targets (n-1,), already shifted -> (n-1,). A prompt of P tokens holds P-1 targets, since its first token is
-    never one; its last position predicts the first token of the answer and keeps its target.
-    Raises TypeError or ValueError for targets that are not int64 in one dimension, or for a prompt that is not
-    between none and all of the n tokens.
-
     >>> mask_prompt(torch.tensor([3, 8, 1]), prompt_length=2)
     tensor([-100,    8,    1])
+
+    targets (n-1,), already shifted -> (n-1,). A prompt of P tokens holds P-1 targets, since its first token is
+    never one; its last position predicts the first token of the answer and keeps its target.
+    Raises TypeError for targets that are not int64 or a prompt length that is no int, ValueError for more than one
+    dimension and for a prompt that is not between none and all of the n tokens.
     """
-    if not isinstance(targets, Tensor) or targets.dtype != torch.int64:
-        raise TypeError(f"targets must be an int64 tensor, got {_kind(targets)}")
-    if targets.dim() != 1:
-        raise ValueError(f"targets must be those of one sequence, (n-1,), got shape {tuple(targets.shape)}")
-    _check_prompt(prompt_length, len(targets) + 1, "prompt_length")
+    require.tensor(targets, "targets", "int64", "(n-1,)", meaning="those of one sequence")
+    prompt_length = require.integer(prompt_length, "prompt_length", 0, len(targets) + 1, "the tokens of its sequence")
     targets = targets.clone()
     targets[: max(prompt_length - 1, 0)] = IGNORE_INDEX
     return targets
@@ -53,11 +52,6 @@ def pad(
 ) -> tuple[Tensor, Tensor]:
     """One sequence a row, filled up on the right: inputs with `pad_id`, targets with -100.
 
-    B sequences of n_i tokens -> inputs (B, T), targets (B, T), T = max n_i - 1. With `prompt_lengths`, one for each
-    sequence, prompts are masked. A sequence of one token or none gives a row without a valid target.
-    Raises TypeError or ValueError, and names the sequence, for what is no sequence or no prompt length, and when no
-    sequence has two tokens: there would be nothing to predict.
-
     >>> inputs, targets = pad([[5, 3, 8, 1], [7, 2]])
     >>> inputs
     tensor([[5, 3, 8],
@@ -65,10 +59,15 @@ def pad(
     >>> targets
     tensor([[   3,    8,    1],
             [   2, -100, -100]])
+
+    B sequences of n_i tokens -> inputs (B, T), targets (B, T), T = max n_i - 1. With `prompt_lengths`, one for each
+    sequence, prompts are masked. A sequence of one token or none gives a row without a valid target.
+    Raises as `shift` and `mask_prompt` do, and names the sequence; also ValueError when no sequence has two tokens:
+    there would be nothing to predict.
     """
-    tokens, prompt_lengths = _checked(sequences, prompt_lengths, pad_id)
+    tokens, prompt_lengths, pad_id = _checked(sequences, prompt_lengths, pad_id)
     shape = len(tokens), max(map(len, tokens)) - 1
-    inputs, targets = _filled(shape, pad_id), _filled(shape, IGNORE_INDEX)
+    inputs, targets = torch.full(shape, pad_id), torch.full(shape, IGNORE_INDEX)
     for row, (sequence, prompt_length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
         row_inputs, row_targets = shift(sequence)
         inputs[row, : len(row_inputs)] = row_inputs
@@ -85,11 +84,6 @@ def pack(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Several sequences a row, in the order given; a sequence that no longer fits begins the next row.
 
-    -> inputs, targets, segment_ids, each (rows, length). A sequence of n tokens takes n positions, and the last has
-    the target -100: what follows there belongs to another text. `segment_ids` counts the sequences of a row from 1
-    and is 0 on padding, for `attention_mask`. A sequence of no token takes no position.
-    Raises as `pad` does, and ValueError for a sequence of more than `length` tokens.
-
     >>> inputs, targets, segment_ids = pack([[5, 3, 8], [7, 2], [4, 6]], length=6)
     >>> inputs
     tensor([[5, 3, 8, 7, 2, 0],
@@ -100,21 +94,23 @@ def pack(
     >>> segment_ids
     tensor([[1, 1, 1, 2, 2, 0],
             [1, 1, 0, 0, 0, 0]])
+
+    -> inputs, targets, segment_ids, each (rows, length). A sequence of n tokens takes n positions, and the last has
+    the target -100: what follows there belongs to another text. `segment_ids` counts the sequences of a row from 1
+    and is 0 on padding, for `attention_mask`. A sequence of no token takes no position.
+    Raises as `pad` does, and ValueError for a sequence of more than `length` tokens.
     """
-    tokens, prompt_lengths = _checked(sequences, prompt_lengths, pad_id)
-    if type(length) is not int:
-        raise TypeError(f"length must be an int, got {_kind(length)}")
-    if not 0 < length < 2**31:
-        raise ValueError(f"length must lie between 1 and {2**31 - 1} positions, got {length}")
+    tokens, prompt_lengths, pad_id = _checked(sequences, prompt_lengths, pad_id)
+    length = require.integer(length, "length", 1, 2**31 - 1, "the positions of a row")
     rows, room, segment = [], 0, 0
     for i, (sequence, prompt_length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
         n = len(sequence)
         if n > length:
-            raise ValueError(f"sequence {i} has {n} tokens and rows hold {length}: cut it, or choose longer rows")
+            raise ValueError(f"sequences[{i}] has {n} tokens and rows hold {length}: cut it, or choose longer rows")
         if n == 0:
             continue
         if n > room:
-            rows.append([_filled((length,), fill) for fill in (pad_id, IGNORE_INDEX, 0)])
+            rows.append([torch.full((length,), fill) for fill in (pad_id, IGNORE_INDEX, 0)])
             room, segment = length, 0
         inputs, targets, segment_ids = rows[-1]
         start = length - room
@@ -130,74 +126,41 @@ def pack(
 def attention_mask(segment_ids: Tensor) -> Tensor:
     """Which position may look at which: at itself and at earlier ones of the same segment.
 
-    segment_ids (B, T) -> bool (B, T, T), True where position t (rows) may see position s (columns). This mask says
-    what is seen, targets of -100 say what is scored: a prompt is seen and not scored.
-    Raises TypeError or ValueError for segment ids that are not int64 (B, T).
-
     >>> attention_mask(torch.tensor([[1, 1, 2]])).int()
     tensor([[[1, 0, 0],
              [1, 1, 0],
              [0, 0, 1]]], dtype=torch.int32)
+
+    segment_ids (B, T) -> bool (B, T, T), True where position t (rows) may see position s (columns). This mask says
+    what is seen, targets of -100 say what is scored: a prompt is seen and not scored.
+    Raises TypeError for segment ids that are not int64, ValueError for another shape.
     """
-    if not isinstance(segment_ids, Tensor) or segment_ids.dtype != torch.int64:
-        raise TypeError(f"segment_ids must be an int64 tensor, got {_kind(segment_ids)}")
-    if segment_ids.dim() != 2:
-        raise ValueError(f"segment_ids must have shape (B, T), got {tuple(segment_ids.shape)}")
+    require.tensor(segment_ids, "segment_ids", "int64", "(B, T)")
     return (segment_ids.unsqueeze(2) == segment_ids.unsqueeze(1)).tril()
 
 
 def _checked(
     sequences: Sequence[Tensor | Sequence[int]], prompt_lengths: Sequence[int] | None, pad_id: int
-) -> tuple[list[Tensor], Sequence[int]]:
+) -> tuple[list[Tensor], list[int], int]:
     """`sequences` as tensors and a prompt length for each; raises if there is nothing to predict or to pad with."""
-    if not isinstance(sequences, list | tuple | Tensor) or (isinstance(sequences, Tensor) and sequences.dim() != 2):
-        raise TypeError(f"sequences must be a list of token sequences, got {_kind(sequences)}")
-    tokens = [_token_ids(sequence, f"sequence {i}") for i, sequence in enumerate(sequences)]
+    if isinstance(sequences, Tensor):
+        require.tensor(sequences, "sequences", "int64", "(B, n)")
+    require.instance(sequences, "sequences", list | tuple | Tensor, "a list of token sequences")
+    tokens = [_token_ids(sequence, f"sequences[{i}]") for i, sequence in enumerate(sequences)]
     if all(len(sequence) < 2 for sequence in tokens):
         raise ValueError(f"none of the {len(tokens)} sequences has two tokens, so there is nothing to predict")
-    if type(pad_id) is not int:
-        raise TypeError(f"pad_id must be an int, got {_kind(pad_id)}")
-    if not 0 <= pad_id < 2**63:
-        raise ValueError(f"pad_id must be a token id, 0 or more, got {pad_id}: only targets are filled with -100")
+    pad_id = require.integer(pad_id, "pad_id", 0)
     if prompt_lengths is None:
-        return tokens, [0] * len(tokens)
-    if not isinstance(prompt_lengths, list | tuple):
-        raise TypeError(f"prompt_lengths must be a list of ints, got {_kind(prompt_lengths)}")
-    if len(prompt_lengths) != len(tokens):
-        raise ValueError(f"prompt_lengths must have one for each of {len(tokens)} sequences, got {len(prompt_lengths)}")
-    for i, (sequence, prompt_length) in enumerate(zip(tokens, prompt_lengths, strict=True)):
-        _check_prompt(prompt_length, len(sequence), f"prompt_lengths[{i}]")
-    return tokens, prompt_lengths
+        return tokens, [0] * len(tokens), pad_id
+    lengths = require.vector(prompt_lengths, "prompt_lengths", "integer").tolist()
+    if len(lengths) != len(tokens):
+        raise ValueError(f"prompt_lengths must have one for each of {len(tokens)} sequences, got {len(lengths)}")
+    for i, (sequence, prompt_length) in enumerate(zip(tokens, lengths, strict=True)):
+        require.integer(prompt_length, f"prompt_lengths[{i}]", 0, len(sequence), "the tokens of its sequence")
+    return tokens, lengths, pad_id
 
 
 def _token_ids(tokens: Tensor | Sequence[int], name: str) -> Tensor:
     """`tokens`, checked, as an int64 tensor."""
-    if isinstance(tokens, list | tuple):
-        for position, token in enumerate(tokens):
-            if type(token) is not int or abs(token) >= 2**63:
-                raise TypeError(f"{name} must be int64 token ids, got {token!r} at position {position}")
-        tokens = torch.tensor(tokens, dtype=torch.int64)
-    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
-        raise TypeError(f"{name} must be int64 token ids, a tensor or a list of ints, got {_kind(tokens)}")
-    if tokens.dim() != 1:
-        raise ValueError(f"{name} must have one dimension, (n,), got shape {tuple(tokens.shape)}")
-    if (tokens < 0).any():
-        position = (tokens < 0).nonzero()[0].item()
-        raise ValueError(f"{name} holds {tokens[position].item()} at position {position}; token ids are 0 or more")
-    return tokens
-
-
-def _check_prompt(prompt_length: int, n: int, name: str) -> None:
-    """Raises if a sequence of `n` tokens cannot begin with a prompt of `prompt_length` tokens."""
-    if type(prompt_length) is not int:
-        raise TypeError(f"{name} must be an int, got {_kind(prompt_length)}")
-    if not 0 <= prompt_length <= n:
-        raise ValueError(f"{name} must lie between 0 and the {n} tokens of its sequence, got {prompt_length}")
-
-
-def _filled(shape: tuple[int, ...], value: int) -> Tensor:
-    return torch.full(shape, value, dtype=torch.int64)
-
-
-def _kind(value: object) -> str:
-    return f"a tensor of {value.dtype}" if isinstance(value, Tensor) else type(value).__name__
+    tokens = require.vector(tokens, name, "int64")
+    return require.indices(tokens, "token", None, of=name)

@@ -7,9 +7,11 @@ from functools import cache
 import torch
 from torch import Tensor
 
+from helpers import require
+
 __all__ = ["DTYPES", "Limits", "limits"]
 
-DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+DTYPES = require.FLOATS
 
 
 @dataclass(frozen=True)
@@ -40,20 +42,22 @@ class Limits:
 def limits(dtype: torch.dtype) -> Limits:
     """What `torch.finfo` says of `dtype`, one of `DTYPES`, and where `torch.exp` leaves its range, found by bisection.
 
+    >>> limits(torch.float16).largest, limits(torch.float16).exp_overflow
+    (65504.0, 11.0859375)
+    >>> f"{limits(torch.float32).exp_overflow:.4f} {limits(torch.float32).exp_underflow:.3f}"
+    '88.7228 -103.972'
+
     The bounds came out the same for tensors of 1 to 1000 numbers, with AVX512, with AVX2 and with neither. Still,
     exp may err in its last digit elsewhere: print no more than six digits of `exp_overflow` and `exp_underflow`.
     After `torch.set_flush_denormal(True)`, which is not the default, bf16, fp32 and fp64 have no subnormals, and
     exp is 0 already below ln(smallest_normal); the first answer for a dtype is kept.
     Raises TypeError for anything that is not one of `DTYPES`.
     Source: IEEE 754-2019, section 3.3: the last digit of a subnormal is worth smallest_normal · epsilon.
-
-    >>> limits(torch.float16).largest, limits(torch.float16).exp_overflow
-    (65504.0, 11.0859375)
-    >>> f"{limits(torch.float32).exp_overflow:.4f} {limits(torch.float32).exp_underflow:.3f}"
-    '88.7228 -103.972'
     """
-    if not isinstance(dtype, torch.dtype) or dtype not in DTYPES:
-        raise TypeError(f"dtype must be one of {', '.join(map(str, DTYPES))}, got {dtype!r}")
+    words = f"one of {', '.join(map(str, DTYPES))}"
+    require.instance(dtype, "dtype", torch.dtype, words)
+    if dtype not in DTYPES:
+        raise TypeError(f"dtype must be {words}, got {dtype}")
     return _limits(dtype)
 
 

@@ -40,7 +40,7 @@ def instance(value: Any, name: str, kinds: Any, what: str) -> Any:
     return value
 
 
-def integer(value: Any, name: str, low: int = LOWEST, high: int = HIGHEST, meaning: str = "") -> int:
+def integer(value: Any, name: str, low: float = LOWEST, high: float = HIGHEST, meaning: str = "") -> int:
     """`value` as an int of at least `low` and at most `high`, by default of 64 bits; `meaning` says what they are.
 
     >>> integer(9, "prompt_length", 0, 4, "the tokens of its sequence")
@@ -81,8 +81,7 @@ def choice(value: Any, name: str, choices: Sequence[str]) -> str:
     """
     *others, last = (f'"{one}"' for one in choices)
     words = f"{', '.join(others)} or {last}"
-    if not isinstance(value, str):
-        raise TypeError(f"{name} must be {words}, got {shown(value)}")
+    instance(value, name, str, words)
     if value not in choices:
         raise ValueError(f"{name} must be {words}, got {_short(value)}")
     return value
@@ -101,7 +100,7 @@ def tensor(
     ValueError: segment_ids must have shape (B, T), got (3,)
     """
     if not isinstance(value, Tensor) or value.dtype not in KINDS[kind]:
-        raise TypeError(f"{name} must be a tensor of {kind} numbers, got {shown(value)}")
+        raise TypeError(f"{name} must be {_tensor_of(kind)}, got {shown(value)}")
     if value.layout != torch.strided or value.is_nested:
         layout = "nested" if value.is_nested else value.layout
         raise TypeError(f"{name} must be a dense tensor, got one of layout {layout}")
@@ -136,7 +135,7 @@ def vector(values: Any, name: str, kind: str) -> Tensor:
         one, dtype = (number, torch.float64) if kind == "floating-point" else (integer, torch.int64)
         return torch.tensor([one(value, f"{name}[{i}]") for i, value in enumerate(values)], dtype=dtype)
     if not isinstance(values, Tensor):
-        raise TypeError(f"{name} must be a list or a tensor of {kind} numbers, got {shown(values)}")
+        raise TypeError(f"{name} must be a list or {_tensor_of(kind)}, got {shown(values)}")
     return readable(tensor(values, name, kind, "(n,)"), name)
 
 
@@ -155,28 +154,29 @@ def indices(values: Tensor, noun: str, size: int | None, *, of: str = "", ignore
     if ignore_index is not None:
         outside = outside & (values != ignore_index)
     try:
-        found = bool(outside.any())
+        refused = bool(outside.any())
     except RuntimeError:
         return values
-    if found:
+    if refused:
         position = tuple(outside.nonzero()[0].tolist())
         place = f"{noun} {values[position].item()} at position {position}" + (f" of {of}" if of else "")
         allowed = "0 or more" if size is None else f"in [0, {size})"
-        if ignore_index is None:
-            raise IndexError(f"{place} is not {allowed}")
-        raise IndexError(f"{place} is neither {allowed} nor ignore_index {ignore_index}")
+        wanted = f"not {allowed}" if ignore_index is None else f"neither {allowed} nor ignore_index {ignore_index}"
+        raise IndexError(f"{place} is {wanted}")
     return values
 
 
 def shown(value: Any) -> str:
     """What came, in a few words: a short value itself and its kind, else only the kind."""
     if isinstance(value, Tensor):
-        return f"a tensor of {value.dtype}"
-    if value is None or isinstance(value, bool):
-        return repr(value)
+        return f"a {value.dtype} tensor"
     if isinstance(value, int | float | complex | str | bytes):
         return f"{_short(value)} ({type(value).__name__})"
-    return type(value).__name__
+    return "None" if value is None else type(value).__name__
+
+
+def _tensor_of(kind: str) -> str:
+    return f"a{'n' * kind.startswith('int')} {kind} tensor"
 
 
 def _short(value: Any) -> str:

@@ -1,98 +1,51 @@
-"""The smallest causal language model worth training, its corpus, and a training run of a few seconds.
+"""The smallest causal language model worth training, and a training run of a few seconds on the lessons' corpus.
 
 All of it runs in float64, and every random number comes from a generator with a seed of its own: a run prints the
 same four decimals on every machine.
 """
 
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu
 
-from helpers.accumulation import accumulate_gradients
+from helpers import require
+from helpers.accumulation import RULES, accumulate_gradients
 from helpers.batches import attention_mask, pack, pad
 from helpers.losses import cross_entropy
+from helpers.tokenizer import END, corpus, decode, encode, vocabulary
 
 __all__ = ["END", "TinyLM", "corpus", "decode", "encode", "train", "vocabulary"]
 
-END = "\n"  # stands before and after a sentence; token 0
 BATCH_SIZE = 8  # sentences a training step
 MEASURE_EVERY = 10  # steps
-
-
-@cache
-def corpus() -> tuple[str, ...]:
-    """The sentences of `corpus.txt`, written for these lessons: Chinese first, then English, none of them twice.
-
-    >>> corpus()[0], corpus()[-1]
-    ('早。', 'The day needs nothing.')
-    """
-    return tuple((Path(__file__).parent / "corpus.txt").read_text(encoding="utf-8").splitlines())
-
-
-@cache
-def vocabulary() -> str:
-    """The characters of the corpus and `END`, by code point; one character is one token, its id is its place here.
-
-    >>> vocabulary()[:6], len(vocabulary())
-    ('\\n ,.?A', 235)
-    """
-    return "".join(sorted(set(END).union(*corpus())))
-
-
-def encode(text: str) -> Tensor:
-    """The token ids of the characters of `text`, int64 (n,).
-
-    Raises TypeError for what is not a string, ValueError for a character that the corpus does not have.
-
-    >>> encode("tea" + END)
-    tensor([36, 23, 19,  0])
-    """
-    if not isinstance(text, str):
-        raise TypeError(f"text must be a string, got {type(text).__name__}")
-    for position, character in enumerate(text):
-        if character not in vocabulary():
-            raise ValueError(f"{character!r} at position {position} is not in the vocabulary, the corpus's characters")
-    return torch.tensor([vocabulary().index(character) for character in text], dtype=torch.int64)
-
-
-def decode(tokens: Tensor) -> str:
-    """The text of token ids, int64 (n,).
-
-    Raises TypeError, ValueError or IndexError for what are not token ids of the vocabulary.
-
-    >>> decode(torch.tensor([36, 23, 19]))
-    'tea'
-    """
-    _check_token_ids(tokens, "tokens", "(n)", len(vocabulary()))
-    return "".join(vocabulary()[token] for token in tokens.tolist())
 
 
 class TinyLM(nn.Module):
     """A causal transformer of one block: token and position embeddings, self-attention, MLP, residuals, layer norms.
 
-    With the vocabulary of the corpus it has 7,696 parameters, the output layer being the token embedding once more.
-    They are drawn from a generator with the given seed; the global generator is neither read nor moved.
-    Raises ValueError for a width that the heads cannot share.
-    Source: Vaswani et al. 2017; norms before, GELU and the tied output as in Radford et al. 2019, "GPT-2".
-
     >>> model = TinyLM(len(vocabulary()))
     >>> model(encode("the tea").unsqueeze(0)).shape
     torch.Size([1, 7, 235])
+
+    With the vocabulary of the corpus it has 7,696 parameters, the output layer being the token embedding once more.
+    They are drawn from a generator with the given seed; the global generator is neither read nor moved.
+    Raises TypeError for sizes that are no ints, ValueError for one below 1, for a width that the heads cannot share
+    and for a model of more than 100 million parameters.
+    Source: Vaswani et al. 2017; norms before, GELU and the tied output as in Radford et al. 2019, "GPT-2".
     """
 
     def __init__(self, vocab_size: int, *, context: int = 48, width: int = 16, heads: int = 2, seed: int = 0) -> None:
         super().__init__()
-        for name, size in (("vocab_size", vocab_size), ("context", context), ("width", width), ("heads", heads)):
-            if type(size) is not int or not 0 < size < 2**31:
-                raise ValueError(f"{name} must be an int of 1 or more, got {size!r}")
-        if type(seed) is not int or abs(seed) >= 2**63:
-            raise TypeError(f"seed must be an int of 64 bits, got {seed!r}")
+        sizes = {"vocab_size": vocab_size, "context": context, "width": width, "heads": heads}
+        vocab_size, context, width, heads = (require.integer(size, name, 1) for name, size in sizes.items())
+        seed = require.integer(seed, "seed")
         if width % heads:
             raise ValueError(f"width must be a multiple of heads, got {width} and {heads}")
+        parameters = (vocab_size + context + 12 * width + 6) * width
+        if parameters > 10**8:
+            raise ValueError(f"a model of {parameters:,} parameters is not tiny: at most 100,000,000")
         generator = torch.Generator().manual_seed(seed)
 
         def weights(*shape: int) -> nn.Parameter:
@@ -112,18 +65,18 @@ class TinyLM(nn.Module):
 
         inputs int64 (B, T), T at most `context` -> float64 (B, T, V). With `segment_ids` (B, T), see
         `helpers.batches.pack`, every segment gets the logits that it would get alone in a row.
-        Raises TypeError, ValueError or IndexError for input that breaks the contract, and says where.
+        Raises TypeError for input that is not int64, ValueError for another shape, IndexError for a token id outside
+        the vocabulary, and says where.
         """
-        _check_token_ids(inputs, "inputs", "(B, T)", len(self.token_embedding))
+        require.tensor(inputs, "inputs", "int64", "(B, T)", like=self.token_embedding)
+        require.indices(inputs, "token", len(self.token_embedding), of="inputs")
         context, length = len(self.position_embedding), inputs.shape[1]
         if length > context:
             raise ValueError(f"inputs must have at most {context} positions, the model's context, got {length}")
         if segment_ids is None:
             segment_ids = torch.zeros_like(inputs)
+        require.tensor(segment_ids, "segment_ids", "int64", inputs.shape, meaning="that of inputs", like=inputs)
         mask = attention_mask(segment_ids)  # (B, T, T)
-        if segment_ids.shape != inputs.shape:
-            shapes = f"{tuple(inputs.shape)} and {tuple(segment_ids.shape)}"
-            raise ValueError(f"inputs and segment_ids must have the same shape, got {shapes}")
         positions = mask.sum(-1) - 1  # the earlier positions of the same segment, counted
 
         x = self.token_embedding[inputs] + self.position_embedding[positions]  # (B, T, width)
@@ -151,6 +104,9 @@ def train(
 ) -> list[float]:
     """Trains `model` on the corpus in place; returns the corpus's loss before step 1 and after every tenth step.
 
+    >>> [f"{loss:.4f}" for loss in train(TinyLM(len(vocabulary())), steps=20)]
+    ['5.5504', '4.4130', '3.7914']
+
     A step takes 8 sentences, in an order that follows from `seed` alone, and splits them into `accumulation_steps`
     micro-batches, whose losses become one by `rule`, see `accumulate_gradients`. Three ways to train:
       train(model)                                          the full batch
@@ -158,20 +114,18 @@ def train(
       train(model, "token_mean", accumulation_steps=8)      the same, repaired
     The loss returned is the token mean over the whole corpus in nats, whatever the rule: one measure for all.
     `progress(step, steps)`, if given, is called after each step.
-    Raises ValueError for another rule or when 8 sentences do not make so many micro-batches.
+    Raises TypeError for an argument of another kind, ValueError for another rule, for more than a million steps, for a
+    learning rate below 0 and when 8 sentences do not make so many micro-batches.
     Source: the optimizer is Adam, Kingma & Ba 2015, algorithm 1, with β2 = 0.99.
-
-    >>> [f"{loss:.4f}" for loss in train(TinyLM(len(vocabulary())), steps=20)]
-    ['5.5504', '4.4130', '3.7914']
     """
-    if not isinstance(model, TinyLM):
-        raise TypeError(f"model must be a TinyLM, got {type(model).__name__}")
-    if type(steps) is not int or steps < 0:
-        raise ValueError(f"steps must be an int of 0 or more, got {steps!r}")
-    if type(accumulation_steps) is not int or not 1 <= accumulation_steps <= BATCH_SIZE:
-        raise ValueError(
-            f"accumulation_steps must lie between 1 and {BATCH_SIZE} sentences, got {accumulation_steps!r}"
-        )
+    require.instance(model, "model", TinyLM, "a TinyLM")
+    require.choice(rule, "rule", RULES)
+    accumulation_steps = require.integer(accumulation_steps, "accumulation_steps", 1, BATCH_SIZE, "sentences a step")
+    steps = require.integer(steps, "steps", 0, 10**6)
+    learning_rate = require.number(learning_rate, "learning_rate", 0)
+    seed = require.integer(seed, "seed")
+    if progress is not None:
+        require.instance(progress, "progress", Callable, "a function of step and steps, or None")
     sequences = [encode(END + sentence + END) for sentence in corpus()]
     everything = pack(sequences, length=len(model.position_embedding))
     generator = torch.Generator().manual_seed(seed)
@@ -211,16 +165,3 @@ def _adam_step(parameter: Tensor, mean: Tensor, square: Tensor, step: int, learn
     square.lerp_(parameter.grad.square(), 1 - beta2)
     root = (square / (1 - beta2**step)).sqrt()
     parameter -= learning_rate * mean / (1 - beta1**step) / (root + 1e-8)
-
-
-def _check_token_ids(tokens: Tensor, name: str, shape: str, size: int) -> None:
-    """Raises if `tokens` are not int64 token ids in [0, size) of the dimensions that `shape` names."""
-    if not isinstance(tokens, Tensor) or tokens.dtype != torch.int64:
-        kind = tokens.dtype if isinstance(tokens, Tensor) else type(tokens).__name__
-        raise TypeError(f"{name} must be an int64 tensor of token ids, got {kind}")
-    if tokens.dim() != shape.count(",") + 1:
-        raise ValueError(f"{name} must have shape {shape}, got {tuple(tokens.shape)}")
-    outside = (tokens < 0) | (tokens >= size)
-    if outside.any():
-        position = tuple(outside.nonzero()[0].tolist())
-        raise IndexError(f"token {tokens[position].item()} at position {position} of {name} is not in [0, {size})")

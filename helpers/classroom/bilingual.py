@@ -9,6 +9,8 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # no note 
 import matplotlib  # noqa: E402
 from matplotlib import font_manager  # noqa: E402
 
+from helpers import require  # noqa: E402
+
 __all__ = ["language", "say", "set_language"]
 
 LANGUAGES = ("zh", "en", "both")
@@ -25,7 +27,7 @@ def language() -> str:
 def set_language(code: str) -> None:
     """Speak `code`, one of "zh", "en" or "both", from now on; pictures already drawn stay as they are.
 
-    Raises ValueError for another code.
+    Raises TypeError for what is no string, ValueError for another code.
 
     >>> set_language("en")
     >>> say("目标", "target")
@@ -33,8 +35,7 @@ def set_language(code: str) -> None:
     >>> set_language("both")
     """
     global _language
-    if not isinstance(code, str) or code not in LANGUAGES:
-        raise ValueError(f'the language must be "zh", "en" or "both", got {code!r}')
+    require.choice(code, "the language", LANGUAGES)
     _language = code
 
 
