@@ -192,6 +192,166 @@ def test_gradcheck_of_cross_entropy():
     assert torch.autograd.gradcheck(loss, random(7, 5).requires_grad_())
 
 
+# corners
+
+INF, NAN = math.inf, math.nan
+CORNERS = {
+    "normal": [[0.3, -1.2, 2.0], [1.0, 0.5, -0.5], [0.1, 0.2, 0.3], [-2.0, 1.0, 0.0]],
+    "some -inf": [[0.3, -INF, 1.0], [-INF, 2.0, -INF], [1.0, 2.0, 3.0], [0.0, 0.0, -INF]],
+    "all -inf": [[-INF] * 3] * 4,
+    "some +inf": [[INF, 0.0, 1.0], [1.0, INF, 0.0], [0.0, 1.0, 2.0], [INF, INF, 1.0]],
+    "some nan": [[NAN, 0.0, 1.0], [1.0, 2.0, 0.0], [0.0, NAN, 2.0], [1.0, 1.0, 1.0]],
+    "far apart": [[800.0, 0.0, -800.0], [0.0, -800.0, 800.0], [1e308, -1e308, 0.0], [5.0, 5.0, 5.0]],
+}
+WEIGHTS = [None, [0.5, 2.0, 3.0], [0.0, 1.0, 2.0], [0.0, 0.0, 1.0], [0.0] * 3, [INF, 1.0, 1.0], [1.0, NAN, 0.0]]
+WEIGHTS += [[-1.0, 1.0, 2.0], [-1.0, 1.0, 0.0]]  # the latter adds up to 0
+
+
+@pytest.mark.parametrize("weight", WEIGHTS, ids=str)
+@pytest.mark.parametrize("corner", CORNERS)
+def test_value_and_gradient_are_those_of_pytorch_in_every_corner(corner, weight):
+    """Among them: valid targets of weight 0 alone, weight 0 times an infinite loss, an infinite weight where a target
+    is ignored, no valid target at all, a class that is ignored."""
+    logits = torch.tensor(CORNERS[corner], dtype=torch.float64)
+    weight = None if weight is None else torch.tensor(weight, dtype=torch.float64)
+    rows = [(0, 0, 0, 0), (0, 1, 2, -100), (2, -100, -100, 0), (1, 0, 1, 2), (-100,) * 4, (1, 1, 2, 2)]
+    for targets, reduction, smoothing in itertools.product(rows, ("mean", "sum", "none"), (0.0, 0.1, 1.0)):
+        for ignored in (-100,) if -100 in targets else (-100, 1):
+            options = {"reduction": reduction, "label_smoothing": smoothing, "ignore_index": ignored}
+            assert_like_torch(logits, torch.tensor(targets), weight=weight, **options)
+
+
+def test_strides_do_not_matter():
+    """Transposed, expanded, and every second of a larger tensor, targets too."""
+    logits, targets = random(5, 4, 3).permute(1, 2, 0), (torch.arange(12).view(3, 4) % 5).T
+    torch.testing.assert_close(losses.cross_entropy(logits, targets), F.cross_entropy(logits.movedim(-1, 1), targets))
+    assert_like_torch(random(1, 5).expand(7, 5), batch()[1])
+    assert_like_torch(random(14, 10)[::2, ::2], batch()[1].repeat_interleave(2)[::2])
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, *HALVES])
+def test_weights_of_another_dtype(dtype):
+    """PyTorch's own function wants the dtype of the logits."""
+    logits, targets = batch()
+    weight = torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0])
+    options = {"weight": weight.to(dtype), "label_smoothing": 0.1}
+    found = value_and_gradient(losses.cross_entropy, logits, targets, **options)
+    wanted = value_and_gradient(F.cross_entropy, logits, targets, **{**options, "weight": weight.double()})
+    torch.testing.assert_close(found, wanted)
+
+
+@pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
+def test_weights_may_require_a_gradient(reduction):
+    """PyTorch's own function refuses them."""
+    logits, targets = batch()
+    weight = torch.tensor([0.5, 2.0, 0.1, 1.0, 3.0], dtype=torch.float64, requires_grad=True)
+    options = {"reduction": reduction, "label_smoothing": 0.1}
+    assert torch.autograd.gradcheck(lambda w: losses.cross_entropy(logits, targets, weight=w, **options), weight)
+
+
+def test_second_derivatives():
+    logits, targets = batch()
+    assert torch.autograd.gradgradcheck(
+        lambda z: losses.cross_entropy(z, targets, label_smoothing=0.1), logits.requires_grad_()
+    )
+
+
+# transforms
+
+pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated")  # torch.func.jvp uses it
+
+TRANSFORMED = random(6, 4, 5, seed=1)
+CLASSES = torch.randint(5, (6, 4), generator=torch.Generator().manual_seed(2))
+CLASSES[0, 1] = -100
+OPTIONS = [{}, {"label_smoothing": 0.1}, {"weight": torch.tensor([0.5, 2.0, 0.0, 1.0, 3.0], dtype=torch.float64)}]
+OPTIONS += [{**OPTIONS[1], **OPTIONS[2]}, {**OPTIONS[2], "reduction": "sum"}, {"reduction": "none"}]
+
+
+@pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options))
+def test_transforms_of_torch_func(options):
+    """Against PyTorch's function in a loop: of its own, `vmap` takes the smoothed one not at all."""
+
+    def ours(z, y):
+        return losses.cross_entropy(z, y, **options).sum()
+
+    def theirs(z, y):
+        return F.cross_entropy(z, y, **options).sum()
+
+    z, y = TRANSFORMED, CLASSES
+    func = torch.func
+    each = [theirs(*pair) for pair in zip(z, y, strict=True)]
+    torch.testing.assert_close(func.vmap(ours)(z, y), torch.stack(each))
+    torch.testing.assert_close(func.vmap(ours, (0, None))(z, y[0]), torch.stack([theirs(row, y[0]) for row in z]))
+    gradients = [func.grad(theirs)(*pair) for pair in zip(z, y, strict=True)]
+    torch.testing.assert_close(func.vmap(func.grad(ours))(z, y), torch.stack(gradients))
+    torch.testing.assert_close(func.jacrev(ours)(z[0], y[0]), gradients[0])
+    torch.testing.assert_close(func.jacfwd(ours)(z[0], y[0]), gradients[0])
+    torch.testing.assert_close(
+        func.jvp(lambda z: ours(z, y[0]), (z[0],), (z[1],)), (each[0], (gradients[0] * z[1]).sum())
+    )
+    hessian = torch.autograd.functional.hessian(lambda z: theirs(z, y[0]), z[0])
+    torch.testing.assert_close(func.hessian(ours)(z[0], y[0]), hessian)
+
+
+@pytest.mark.parametrize("transform", [torch.func.vmap, torch.func.jacrev, torch.func.jacfwd])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "logsumexp"])
+def test_transforms_of_the_functions_of_logits(name, transform):
+    found = transform(getattr(losses, name))(TRANSFORMED[0])
+    torch.testing.assert_close(found, transform(lambda z: getattr(torch, name)(z, -1))(TRANSFORMED[0]))
+
+
+def test_gradients_of_each_sample_of_a_model():
+    """functional_call, grad and vmap together, as in PyTorch's tutorial on per-sample gradients."""
+    model = torch.nn.Linear(3, 5, dtype=torch.float64)
+    inputs = random(6, 3)
+    parameters = {name: parameter.detach() for name, parameter in model.named_parameters()}
+
+    def loss(parameters, x, y):
+        z = torch.func.functional_call(model, parameters, (x,))
+        return losses.token_losses(z, y) + losses.z_loss(z, y, coefficient=0.1)
+
+    found = torch.func.vmap(torch.func.grad(loss), (None, 0, 0))(parameters, inputs, CLASSES[1:, 0].repeat(2)[:6])
+    for i, (x, y) in enumerate(zip(inputs, CLASSES[1:, 0].repeat(2)[:6], strict=True)):
+        model.zero_grad()
+        z = model(x)
+        (F.cross_entropy(z, y) + 0.1 * z.logsumexp(-1).square()).backward()
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(found[name][i], parameter.grad)
+
+
+def test_a_target_outside_inside_vmap_is_pytorchs_to_find():
+    with pytest.raises(RuntimeError, match="index 5 is out of bounds for dimension"):
+        torch.func.vmap(losses.token_losses)(TRANSFORMED, CLASSES + 101 * (CLASSES == -100) + 1)
+
+
+def test_compiled_in_one_graph():
+    """`fullgraph`: nothing at the door asks for a number that is known only later."""
+    options = {"weight": OPTIONS[2]["weight"], "label_smoothing": 0.1}
+
+    def everything(z, y):
+        return losses.cross_entropy(z, y, **options) + losses.z_loss(z, y) + losses.log_softmax(z).mean()
+
+    compiled = torch.compile(everything, backend="eager", fullgraph=True)
+    z = TRANSFORMED[0]
+    torch.testing.assert_close(
+        value_and_gradient(compiled, z, CLASSES[0]), value_and_gradient(everything, z, CLASSES[0])
+    )
+
+
+def test_shapes_and_dtypes_on_the_meta_device():
+    z, y = torch.empty(2, 3, 5, device="meta", dtype=torch.bfloat16), torch.empty(2, 3, device="meta").long()
+    for function, shape in [
+        (lambda: losses.softmax(z), (2, 3, 5)),
+        (lambda: losses.log_softmax(z, 0), (2, 3, 5)),
+        (lambda: losses.logsumexp(z, 1, keepdim=True), (2, 1, 5)),
+        (lambda: losses.token_losses(z, y), (2, 3)),
+        (lambda: losses.cross_entropy(z, y, weight=z[0, 0], label_smoothing=0.1), ()),
+        (lambda: losses.z_loss(z, y), ()),
+    ]:
+        result = function()
+        assert (result.device.type, result.dtype, result.shape) == ("meta", torch.float32, shape)
+
+
 # token_losses and z_loss
 
 
