@@ -179,7 +179,6 @@ def move(new: str) -> None:
         changed = changed.replace(f"github.com/{old}", f"github.com/{new}").replace(
             f"/github/{old}/", f"/github/{new}/"
         )
-        changed = changed.replace(f"/gh/{old}/", f"/gh/{new}/")
         if changed != text:
             path.write_text(changed, encoding="utf-8", newline="\n")
             print(f"{path.relative_to(ROOT).as_posix()}: {old} is now {new}")
