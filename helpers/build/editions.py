@@ -13,6 +13,8 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
+from helpers.build.setup_cell import setup_cell
+
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
 TAGS = {"zh", "en", "links", "setup", "solution", "cited"}
@@ -22,30 +24,6 @@ METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
-
-SETUP = """LANGUAGE = "both"  # "zh" · "en" · "both"
-
-import subprocess
-import sys
-from pathlib import Path
-
-REPOSITORY = "https://github.com/OWNER/NAME"
-folders = [Path.cwd(), *Path.cwd().parents, Path.cwd() / "loss-lab"]
-root = next((folder for folder in folders if (folder / "helpers" / "classroom" / "bilingual.py").exists()), None)
-if root is None:  # this notebook stands alone, as in Colab: fetch the rest
-    root = folders[-1]
-    try:
-        clone = ["git", "clone", "--quiet", "--depth", "1", REPOSITORY, str(root)]
-        subprocess.run(clone, check=True, capture_output=True, text=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        reason = getattr(error, "stderr", None) or error
-        raise RuntimeError(f"下载失败，检查网络和 git，再运行一次 · Fetching {REPOSITORY} failed: {reason}") from None
-if str(root) not in sys.path:
-    sys.path.insert(0, str(root))
-
-from helpers.classroom.bilingual import set_language
-
-set_language(LANGUAGE)"""
 
 
 def repository() -> str:
@@ -71,7 +49,7 @@ def edition(lesson: NotebookNode, path: Path, language: str) -> NotebookNode:
             continue
         source = cell.source.rstrip()
         if "setup" in tags:
-            source = SETUP.replace('"both"', f'"{language}"', 1).replace("OWNER/NAME", repository())
+            source = setup_cell(language, repository(), ROOT)
         if "links" in tags:
             source = links(path, language)
         if "solution" in tags:
