@@ -14,8 +14,8 @@ __all__ = ["BLUE", "GREY", "INK", "ORANGE", "PALE", "RED", "canvas", "house_styl
 
 # A colour has one meaning in all lessons:
 INK = "#1a1a1a"  # words, axes, curves, what is given or true, and where the controls stand
-RED = "#8f1d2c"  # wrong: counts too much, or is not what it should be
 BLUE = "#1f5a99"  # counts, as it should
+RED = "#cf4a3a"  # wrong: counts too much, or is not what it should be
 ORANGE = "#e08a00"  # the target
 GREY = "#bdbdbd"  # nothing: padding, and numbers that a dtype cannot hold
 PALE = "#d3e0ee"  # counts too little, or not at all

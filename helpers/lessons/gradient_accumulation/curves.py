@@ -30,16 +30,18 @@ def curves(full: Sequence[float], naive: Sequence[float], repaired: Sequence[flo
         {"color": BLUE, "linestyle": "", "marker": "o", "markersize": 9, "fillstyle": "none", "markeredgewidth": 2},
         {"color": RED, "linewidth": 2, "marker": "s", "markersize": 5},
     ]
-    for name, run, style in zip(names, runs, styles, strict=True):
-        losses.plot(steps, run, label=name, **style)
+    keys = ("full", "repaired", "naive")
+    for key, name, run, style in zip(keys, names, runs, styles, strict=True):
+        losses.plot(steps, run, label=name, gid=key, **style)
     losses.set(xlim=(0, steps[-1] * 1.02), ylim=(runs.min() - 0.2, runs.max() + 0.2), xlabel=say("步", "step"))
     losses.set_title(say("语料的损失（nat）", "loss on the corpus (nats)", "\n"))
     away = np.abs(runs - runs[0])
-    for name, run, style in list(zip(names, away, styles, strict=True))[1:]:
-        distances.plot(steps[1:], np.maximum(run[1:], FLOOR), label=name, **style)
-    for height, label, name in ((CLOSE, "$10^{-5}$", "close"), (FLOOR, say("0 画在这里", "0 is drawn here"), "floor")):
+    for key, run, style in list(zip(keys, away, styles, strict=True))[1:]:
+        distances.plot(steps[1:], np.maximum(run[1:], FLOOR), gid=f"{key}-away", **style)
+    bound, zero = say("界限", "bound", " ") + " 10⁻⁵", say("0 画在这里", "0 is drawn here")
+    for height, label, name in ((CLOSE, bound, "bound"), (FLOOR, zero, "zero")):
         distances.axhline(height, color=INK, linewidth=1, linestyle="--", gid=name)
-        distances.text(0, height / 1.6, f" {label}", va="top")
+        distances.text(0, height / 1.6, f" {label}", va="top", gid=f"{name}-words")
     distances.set(yscale="log", ylim=(1e-20, 10), xlim=losses.get_xlim(), xlabel=say("步", "step"))
     distances.set_yticks([1e-15, 1e-10, 1e-5, 1])
     distances.minorticks_off()
@@ -51,7 +53,8 @@ def curves(full: Sequence[float], naive: Sequence[float], repaired: Sequence[flo
     ring = {"linestyle": "", "marker": "o", "markersize": 14, "color": INK, "fillstyle": "none"}
     points = losses.plot(np.zeros(3), np.zeros(3), **ring, gid="here", animated=True)[0]
     sample = Line2D([], [], label=say("所选的步", "step chosen"), **ring)
-    figure.legend(handles=[*losses.lines[:3], sample], loc="lower center", ncols=4, frameon=False, borderaxespad=0.2)
+    layout = {"loc": "lower center", "ncols": 4, "columnspacing": 1, "handletextpad": 0.4, "borderaxespad": 0.2}
+    figure.legend(handles=[*losses.lines[:3], sample], frameon=False, **layout)
 
     def draw(step: int) -> str:
         at = step // every
