@@ -15,7 +15,7 @@ from helpers.lessons.next_word import LOGITS
 from helpers.precision import DTYPES, limits
 
 NAMES = dict(zip(("fp16", "bf16", "fp32", "fp64"), DTYPES, strict=True))
-STEPS = (1.0, 1.2, 1.4, 1.6, 1.9, 2.3, 2.6, 2.9, 3.3, 3.8, 4.4, 5.0, 6.0, 7.0, 8.5)  # about equally far apart
+STEPS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.3, 2.6, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0)  # about equally far apart
 SCALES = [round(step * ten, 1) for ten in (1, 10, 100) for step in STEPS] + [1000.0]
 EDGE = 10_000  # of the axis of exponents
 
