@@ -100,7 +100,7 @@ def cliff() -> Explorer:
     infinite = window.add_patch(Rectangle((EDGE, -0.6), 0, 2.2, gid="overflow", **grey))
     dots = {"linestyle": "", "markeredgecolor": INK, "markersize": 9}
     exponents, aims = [], []  # of z - M and of z: of all, and of the target on top of them
-    for row, (name, shape) in enumerate((("z-M", "s"), ("z", "o"))):
+    for name, shape in (("z-M", "s"), ("z", "o")):
         exponents += window.plot([], [], shape, color=BLUE, gid=name, animated=True, **dots)
         aims += window.plot([], [], shape, color=ORANGE, gid=f"{name}-target", animated=True, **dots)
     window.text(-0.93 * EDGE, 1, "$e^x = 0$", va="center", gid="underflow-words", animated=True)
