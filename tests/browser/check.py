@@ -21,10 +21,11 @@ WORDS = """(cell, selector) => [...cell.querySelectorAll(selector)]
 
 
 # what each control shows, by its label: a number, or the place in a list
-SHOWN = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-label')].map(label => {
+SHOWN = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-label')].flatMap(label => {
     const slider = label.parentElement.querySelector('.noUi-target');
     const menu = label.parentElement.querySelector('select');
-    return [label.innerText, slider ? slider.noUiSlider.get(true) : menu.selectedIndex];
+    return slider ? [[label.innerText, slider.noUiSlider.get(true)]]
+        : menu ? [[label.innerText, menu.selectedIndex]] : [];
 }))"""
 # the numbers below a picture that are broken in two
 BROKEN = r"""cell => {
@@ -36,7 +37,7 @@ BROKEN = r"""cell => {
     }).map(number => number[0]);
 }"""
 # where each slider of the skyline stands
-PLACES = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-label')].map(label => {
+PLACES = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-slider .widget-label')].map(label => {
     const {left, top, bottom} = label.parentElement.getBoundingClientRect();
     return [label.innerText, {left, top, bottom}];
 }))"""
@@ -88,7 +89,7 @@ def check_widths(page: Page, cell: Locator) -> None:
         assert cell.evaluate(BROKEN) == [], f"broken at {width}"
         places = cell.evaluate(PLACES)
         for label, place in places.items():
-            if label[0] == "n" and f"m{label[1:]}" in places:
+            if label.startswith("n") and f"m{label[1:]}" in places:
                 below = places[f"m{label[1:]}"]
                 together = below["left"] == place["left"] and 0 <= below["top"] - place["bottom"] < 12
                 assert together, f"{label} and m{label[1:]} are parted at {width}"
