@@ -21,8 +21,10 @@ FAMILY = "Loss Lab Sans SC"
 
 def sources() -> Iterator[str]:
     """All code whose words may end up in a figure: the explorers and the code cells of the lessons."""
-    for path in sorted((ROOT / "helpers" / "lessons").rglob("explore.py")):
-        yield path.read_text(encoding="utf-8")
+    for path in sorted((ROOT / "helpers" / "lessons").rglob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        if "from helpers.classroom.drawing" in source:
+            yield source
     for path in sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")):
         for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
             if cell["cell_type"] == "code":

@@ -4,17 +4,23 @@ import logging
 import os
 from pathlib import Path
 
-logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)  # no note on stderr while a cold cache fills
-
-import matplotlib  # noqa: E402
-from matplotlib import font_manager  # noqa: E402
+# matplotlib notes on stderr that it fills a cold cache, or that it has no folder for one; a lesson's first cell, which
+# imports it by way of this module, prints nothing.
+_logger = logging.getLogger("matplotlib")
+_level = _logger.level
+_logger.setLevel(logging.ERROR)
+try:
+    from matplotlib import font_manager
+finally:
+    _logger.setLevel(_level)
 
 from helpers import require  # noqa: E402
 
-__all__ = ["language", "say", "set_language"]
+__all__ = ["FAMILY", "language", "register_font", "say", "set_language"]
 
 LANGUAGES = ("zh", "en", "both")
 FONT = Path(__file__).parent / "fonts" / "LossLabSansSC.otf"
+FAMILY = "Loss Lab Sans SC"
 
 _language = "both"
 
@@ -48,11 +54,7 @@ def say(zh: str, en: str, join: str = " · ") -> str:
     return {"zh": zh, "en": en, "both": f"{zh}{join}{en}"}[_language]
 
 
-def _register_font() -> None:
-    """Let matplotlib fall back on the Chinese font of this package where its own font has no glyph."""
-    font_manager.fontManager.addfont(os.fspath(FONT))
-    family = font_manager.FontProperties(fname=FONT).get_name()
-    matplotlib.rcParams["font.family"] = ["DejaVu Sans", family]
-
-
-_register_font()
+def register_font() -> None:
+    """Let matplotlib know the Chinese font of this package by its name; only who asks for that name gets it."""
+    if not any(font.name == FAMILY for font in reversed(font_manager.fontManager.ttflist)):
+        font_manager.fontManager.addfont(os.fspath(FONT))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 import ipywidgets
 
 from helpers.classroom.bilingual import say
+from helpers.classroom.drawing import number
 from helpers.classroom.explorer import slider
 
 LOGITS = (1.2, 3.1, 0.7, 2.4, 0.9)
@@ -21,6 +22,6 @@ def sliders() -> dict[str, ipywidgets.FloatSlider]:
     return {f"z{row}": slider(f"z  {word}", logit, -4.0, 4.0, 0.1) for row, (word, logit) in labelled}
 
 
-def row_of(values: Iterable[float]) -> str:
-    """Five numbers in columns, with the minus sign of mathematics."""
-    return " ".join(f"{value:8.4f}" for value in values).replace("-", "−")
+def row_of(values: Iterable[float], digits: int = 4) -> str:
+    """Five numbers in columns, their decimal points where those of numbers of 4 digits are."""
+    return " ".join(number(value, f".{digits}f").rjust(4 + digits).ljust(8) for value in values).rstrip()

@@ -20,6 +20,30 @@ WORDS = """(cell, selector) => [...cell.querySelectorAll(selector)]
     })"""
 
 
+# what each control shows, by its label: a number, or the place in a list
+SHOWN = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-label')].flatMap(label => {
+    const slider = label.parentElement.querySelector('.noUi-target');
+    const menu = label.parentElement.querySelector('select');
+    return slider ? [[label.innerText, slider.noUiSlider.get(true)]]
+        : menu ? [[label.innerText, menu.selectedIndex]] : [];
+}))"""
+# the numbers below a picture that are broken in two
+BROKEN = r"""cell => {
+    const {firstChild} = cell.querySelector('.widget-html pre'), range = document.createRange();
+    return [...firstChild.data.matchAll(/[+−]?[\d.]+/g)].filter(number => {
+        range.setStart(firstChild, number.index);
+        range.setEnd(firstChild, number.index + number[0].length);
+        return new Set([...range.getClientRects()].map(box => box.top)).size > 1;
+    }).map(number => number[0]);
+}"""
+# where each slider of the skyline stands
+PLACES = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-slider .widget-label')].map(label => {
+    const {left, top, bottom} = label.parentElement.getBoundingClientRect();
+    return [label.innerText, {left, top, bottom}];
+}))"""
+SIZES = ((1280, 720), (900, 720), (420, 800))  # a projector, half of it, a phone
+
+
 def run_lesson(front_end: ModuleType, page: Page, address: str, path: str) -> None:
     """Open a lesson, run it, move every control of every explorer in it, and look for what should not be there."""
     complaints = []
@@ -31,6 +55,9 @@ def run_lesson(front_end: ModuleType, page: Page, address: str, path: str) -> No
     for index in cells:
         cell = front_end.show_cell(page, index)
         try:
+            if front_end.__name__.endswith("lab"):
+                check_values(front_end, page, cell, index)
+                check_widths(page, cell)
             move_controls(page, cell)
             check_words(cell)
         except Exception as error:
@@ -40,6 +67,34 @@ def run_lesson(front_end: ModuleType, page: Page, address: str, path: str) -> No
     assert page.evaluate(front_end.ERRORS) == []
     assert complaints == []
     page.evaluate(front_end.SHUT_DOWN)  # a kernel of each lesson would fill a small machine
+
+
+def check_values(front_end: ModuleType, page: Page, cell: Locator, index: int) -> None:
+    """After `set`, the page shows what was set: each control holds Python's value, the picture says what it said."""
+    cell.locator("img[alt]").first.wait_for(timeout=10_000)
+    page.wait_for_timeout(300)  # a control that could not hold its value would tell Python another by now
+    values, text = front_end.python_says(page, index)
+    shown = cell.evaluate(SHOWN)
+    assert shown.keys() == values.keys(), f"{shown} in the page, {values} in Python"
+    for label, value in values.items():
+        assert abs(shown[label] - value) < 1e-9, f"{label} is {shown[label]} in the page and {value} in Python"
+    assert cell.locator("img[alt]").first.get_attribute("alt") == text
+
+
+def check_widths(page: Page, cell: Locator) -> None:
+    """However narrow the page: no number is broken, and n and m of a micro-batch stand one above the other."""
+    for width, height in SIZES:
+        page.set_viewport_size({"width": width, "height": height})
+        page.wait_for_timeout(100)
+        assert cell.evaluate(BROKEN) == [], f"broken at {width}"
+        places = cell.evaluate(PLACES)
+        for label, place in places.items():
+            if label.startswith("n") and f"m{label[1:]}" in places:
+                below = places[f"m{label[1:]}"]
+                together = below["left"] == place["left"] and 0 <= below["top"] - place["bottom"] < 12
+                assert together, f"{label} and m{label[1:]} are parted at {width}"
+    page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
+    page.wait_for_timeout(100)
 
 
 def move_controls(page: Page, cell: Locator) -> None:

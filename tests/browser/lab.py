@@ -1,5 +1,6 @@
 """JupyterLab in headless Chromium: what the browser tests, the benchmark and the recorder share."""
 
+import json
 import os
 import shutil
 import socket
@@ -43,6 +44,25 @@ ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
     cell.model.type !== 'code' ? [] : cell.model.outputs.toJSON()
         .filter(output => output.output_type === 'error' || output.name === 'stderr')
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
+
+# By explorer and label: the value of each control in Python, or its place where it is one of a list.
+VALUES = """
+import gc, json
+from helpers.classroom.explorer import Explorer
+explorers = [one for one in gc.get_objects() if type(one) is Explorer]
+print(json.dumps({
+    one._widget.model_id: {c.description: getattr(c, "index", c.value) for c in one.controls.values()}
+    for one in explorers
+}))
+"""
+ASK = """async code => {
+    const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
+    const future = kernel.requestExecute({code, store_history: false});
+    let said = '';
+    future.onIOPub = ({header, content}) => { if (header.msg_type === 'stream') said += content.text; };
+    await future.done;
+    return said;
+}"""
 
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 
@@ -129,6 +149,17 @@ def explorers(page: Page) -> list[int]:
             cell.model.type === 'code' && cell.model.outputs.toJSON().some(({data}) =>
                 data?.['image/png'] && data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
     )
+
+
+def python_says(page: Page, index: int) -> tuple[dict[str, float], str]:
+    """The values of an explorer's controls in the kernel, by their labels, and the text that its cell displayed."""
+    view, text = page.evaluate(
+        """index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs.toJSON()
+            .filter(({data}) => data?.['image/png'])
+            .map(({data}) => [data['application/vnd.jupyter.widget-view+json'].model_id, data['text/plain']])[0]""",
+        index,
+    )
+    return json.loads(page.evaluate(ASK, VALUES))[view], "".join(text)
 
 
 def show_cell(page: Page, index: int) -> Locator:

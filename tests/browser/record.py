@@ -13,8 +13,8 @@ from tests.browser import lab
 LESSON = "05_gradient_accumulation.ipynb"
 TARGET = ROOT / ".github" / "accumulation.webp"
 LARGEST = 1_000_000  # bytes
-# Which slider, by its place, and how many steps of it: lengths first, then mean losses.
-MOVES = [(1, 6), (2, 3), (3, 7), (0, -3), (1, -4), (2, -2), (3, -6), (7, 14), (7, -24), (7, 10), (0, 3)]
+# Which slider, by its place (n1, m1, n2, m2, ...), and how many steps of it.
+MOVES = [(2, 6), (4, 3), (6, 7), (0, -3), (2, -4), (4, -2), (6, -6), (7, 14), (7, -24), (7, 10), (0, 3)]
 STEP, REST, END = 90, 900, 1800  # milliseconds
 
 

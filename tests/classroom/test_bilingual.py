@@ -15,7 +15,8 @@ from PIL import Image
 
 from helpers.build.fonts import TARGET, glyphs_in_use
 from helpers.classroom import bilingual
-from helpers.classroom.bilingual import language, say, set_language
+from helpers.classroom.bilingual import FAMILY, language, say, set_language
+from helpers.classroom.drawing import house_style
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,7 +51,10 @@ def test_every_glyph_in_use_is_in_the_font():
 
 def test_the_glyphs_in_use_are_found():
     """Every Chinese character in the source of an explorer, outside its docstrings, is among them."""
-    for path in (ROOT / "helpers" / "lessons").rglob("explore.py"):
+    paths = (ROOT / "helpers" / "lessons").rglob("*.py")
+    explorers = [path for path in paths if "house_style" in path.read_text(encoding="utf-8")]
+    assert len(explorers) >= 6
+    for path in [*explorers, ROOT / "helpers" / "lessons" / "next_word.py"]:
         source = re.sub(r'"""(.|\n)*?"""', "", path.read_text(encoding="utf-8"))
         assert set(re.findall("[\u4e00-\u9fff]", source)) <= set(glyphs_in_use())
 
@@ -61,7 +65,7 @@ def test_the_font_carries_its_licence():
     names = {record.nameID: record.toUnicode() for record in TTFont(TARGET)["name"].names}
     assert "Adobe" in names[0]
     assert "SIL Open Font License" in names[13]
-    assert names[1] == "Loss Lab Sans SC"
+    assert names[1] == FAMILY
 
 
 def test_chinese_is_drawn_where_no_system_font_has_it(tmp_path):
@@ -71,7 +75,6 @@ def test_chinese_is_drawn_where_no_system_font_has_it(tmp_path):
 from matplotlib import font_manager, get_data_path
 fonts = font_manager.fontManager
 fonts.ttflist = [font for font in fonts.ttflist if font.fname.startswith(get_data_path())]
-import helpers.classroom.bilingual
 from tests.classroom.test_bilingual import drawn
 惊, 讶, box = drawn("惊"), drawn("讶"), drawn("\\U0001F600")
 assert (惊 != 讶).any() and (惊 != box).any() and (讶 != box).any()
@@ -84,8 +87,9 @@ assert (惊 != 讶).any() and (惊 != box).any() and (讶 != box).any()
 
 def drawn(text: str) -> np.ndarray:
     """The pixels of `text` in a figure."""
-    figure = Figure(figsize=(1, 1))
-    figure.text(0.2, 0.3, text, fontsize=40)
     file = io.BytesIO()
-    figure.savefig(file)
+    with house_style():
+        figure = Figure(figsize=(1, 1))
+        figure.text(0.2, 0.3, text, fontsize=40)
+        figure.savefig(file)
     return np.asarray(Image.open(file).convert("L"))

@@ -1,27 +1,43 @@
 """The Explorer: what it displays, how it is moved, and that moving artists gives the same picture as drawing anew."""
 
+import math
 import re
+from fractions import Fraction
 
 import ipywidgets
 import numpy as np
 import pytest
 
-from helpers.classroom.explorer import BLUE, GREY, INK, ORANGE, SHARPNESS, WIDTH, Explorer, canvas, slider
-from tests.classroom.explorers import live_picture, stored_picture
+from helpers.classroom.drawing import SHARPNESS, WIDTH, canvas, house_style
+from helpers.classroom.explorer import Explorer, slider
+from tests.classroom.explorers import assert_drawn_as_if_anew, live_picture, stored_picture
 
 
-def line(**more: ipywidgets.ValueWidget) -> Explorer:
-    """A line whose height is a slider's value."""
+@house_style()
+def line(drawn: list | None = None, groups=(), **more: ipywidgets.ValueWidget) -> Explorer:
+    """A line whose height is a slider's value. `drawn` keeps the values of all drawings."""
     figure = canvas(200)
     axes = figure.subplots()
     axes.set(xlim=(0, 1), ylim=(0, 10))
-    height = axes.plot([0, 1], [0, 0], animated=True)[0]
+    height = axes.plot([0, 1], [0, 0], gid="height", animated=True)[0]
 
     def draw(h: float, **rest: object) -> str:
         height.set_data([0, 1], [h, h])
+        if drawn is not None:
+            drawn.append({"h": h} | rest)
         return f"h < {h:.1f} & rising"
 
-    return Explorer(figure, draw, h=slider("h", 2.0, 0.0, 10.0, 0.5), **more)
+    return Explorer(figure, draw, groups=groups, h=slider("h", 2.0, 0.0, 10.0, 0.5), **more)
+
+
+def more_controls() -> dict[str, ipywidgets.ValueWidget]:
+    return {
+        "k": slider("k", 3, 1, 8),
+        "c": ipywidgets.Dropdown(options=[("one", 1), ("two", 2)], value=1),
+        "s": ipywidgets.SelectionSlider(options=[("1", 1.0), ("7", 7.0), ("50", 50.0)], value=1.0),
+        "word": ipywidgets.Dropdown(options=["tea", "milk"], value="tea"),
+        "shown": ipywidgets.Checkbox(value=True),
+    }
 
 
 def bundle(explorer: Explorer) -> tuple[dict, dict]:
@@ -52,6 +68,11 @@ def test_the_live_picture_has_the_numbers_as_alternative_text():
     assert (live == np.asarray(explorer._agg.buffer_rgba())[..., :3]).all()
 
 
+def test_numbers_are_not_broken_on_a_narrow_page():
+    style = re.search(r'<pre aria-hidden="true" style="([^"]*)"', line()._view.value)[1]
+    assert "white-space: pre-wrap" in style and "word-break: normal" in style and "overflow-wrap: anywhere" in style
+
+
 @pytest.mark.parametrize("height", [200, 310, 440])
 def test_the_page_keeps_the_room_that_the_picture_takes(height):
     """The box has the picture's shape, to a pixel, and the picture has more pixels than the box, not fewer."""
@@ -66,9 +87,34 @@ def test_the_page_keeps_the_room_that_the_picture_takes(height):
     assert abs(WIDTH / float(ratio) - height) < 1
 
 
-@pytest.mark.parametrize(("step", "shown"), [(0.5, ".1f"), (0.1, ".1f"), (0.05, ".2f"), (0.01, ".2f")])
-def test_a_slider_shows_the_digits_of_its_step(step, shown):
-    assert slider("T", 1.0, 0.0, 5.0, step).readout_format == shown
+@pytest.mark.parametrize(
+    ("step", "shown", "kind"),
+    [
+        (0.5, ".1f", ipywidgets.FloatSlider),
+        (0.1, ".1f", ipywidgets.FloatSlider),
+        (0.05, ".2f", ipywidgets.FloatSlider),
+        (0.01, ".2f", ipywidgets.FloatSlider),
+        (1, "d", ipywidgets.IntSlider),
+        (10, "d", ipywidgets.IntSlider),
+    ],
+)
+def test_a_slider_shows_the_digits_of_its_step(step, shown, kind):
+    control = slider("T", 10, 0, 20, step, label=40, width=200)
+    assert type(control) is kind and control.value == 10 and (control.min, control.max, control.step) == (0, 20, step)
+    assert control.readout_format == shown
+    assert (control.style.description_width, control.layout.width) == ("40px", "200px")
+
+
+def test_a_slider_is_not_made_with_a_value_that_it_cannot_hold():
+    with pytest.raises(ValueError, match=r"control 'n' cannot hold 9; the nearest it can hold is 8"):
+        slider("n", 9, 1, 8)
+    with pytest.raises(ValueError, match=r"cannot hold 0\.85; the nearest it can hold is 0\.8"):
+        slider("m", 0.85, 0.0, 2.0, 0.1)
+
+
+def test_nor_is_an_explorer():
+    with pytest.raises(ValueError, match=r"control 'm' cannot hold 0\.72; the nearest it can hold is 0\.7"):
+        line(m=ipywidgets.FloatSlider(value=0.72, min=0.0, max=1.0, step=0.1))
 
 
 def test_the_stored_picture_is_the_live_one_but_for_what_no_eye_sees():
@@ -88,36 +134,136 @@ def test_a_control_moved_by_hand_moves_the_picture():
     assert (live_picture(explorer) == before).all()
 
 
+def test_it_is_drawn_as_if_anew():
+    assert_drawn_as_if_anew(line().set(h=6.5))
+
+
 def test_set_returns_the_explorer():
     explorer = line()
     assert explorer.set(h=3.5) is explorer
     assert explorer.text == "h < 3.5 & rising"
 
 
+def test_set_draws_once_however_many_controls_it_moves():
+    drawn = []
+    explorer = line(drawn, **more_controls())
+    pages = []
+    explorer._view.observe(lambda change: pages.append(change["new"]), "value")
+    drawn.clear()
+    explorer.set(h=4.5, k=8, c=2, s=50.0, word="milk", shown=False)
+    assert drawn == [{"h": 4.5, "k": 8, "c": 2, "s": 50.0, "word": "milk", "shown": False}]
+    assert pages == [explorer._view.value]
+    assert {name: control.value for name, control in explorer.controls.items()} == drawn[0]
+
+
 @pytest.mark.parametrize(
-    ("values", "error", "message"),
+    ("name", "state"),
     [
-        ({"k": 1.0}, TypeError, "there is no control 'k'; there are h, c"),
-        ({"h": 10.5}, ValueError, "control 'h' runs from 0.0 to 10.0, so not to 10.5"),
-        ({"h": "high"}, ValueError, "control 'h' cannot take 'high'"),
-        ({"c": 3}, ValueError, "control 'c' cannot take 3"),
-        ({"h": 5.0, "c": 3}, ValueError, "control 'c' cannot take 3"),
+        ("h", {"value": 4.5}),
+        ("k", {"value": 8}),
+        ("c", {"index": 1}),
+        ("s", {"index": 2}),
+        ("word", {"index": 1}),
+        ("shown", {"value": False}),
     ],
 )
-def test_set_refuses_what_a_hand_could_not_do(values, error, message):
-    explorer = line(c=ipywidgets.Dropdown(options=[("one", 1), ("two", 2)], value=1))
-    with pytest.raises(error, match=message):
-        explorer.set(**values)
-    assert explorer.text == "h < 2.0 & rising"
-    assert explorer.controls["h"].value == 2.0
+def test_a_hand_draws_once(name, state):
+    """`state` is what the page sends when a control is moved."""
+    drawn = []
+    explorer = line(drawn, **more_controls())
+    drawn.clear()
+    explorer.controls[name].set_state(state)
+    assert len(drawn) == 1 and drawn[0][name] == explorer.controls[name].value
 
 
-def test_colours_differ_in_lightness():
-    """On a grey projector the four colours and white paper are still five: at least 10 apart in CIE L*, of 100."""
+GOOD = [
+    ({"h": 3}, {"h": 3.0}),
+    ({"h": Fraction(7, 2)}, {"h": 3.5}),
+    ({"h": np.float64(9.5)}, {"h": 9.5}),
+    ({"h": 0.1 + 0.2 + 0.2}, {"h": 0.5}),
+    ({"k": 4.0}, {"k": 4}),
+    ({"k": np.int64(8)}, {"k": 8}),
+    ({"s": 7}, {"s": 7.0}),
+    ({"c": 2.0}, {"c": 2}),
+]
 
-    def lightness(colour: str) -> float:
-        light = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-        red, green, blue = (((part + 0.055) / 1.055) ** 2.4 for part in light)  # sRGB, of no dark part
-        return 116 * (0.2126 * red + 0.7152 * green + 0.0722 * blue) ** (1 / 3) - 16
 
-    assert min(np.diff([lightness(colour) for colour in (INK, BLUE, ORANGE, GREY, "#ffffff")])) > 10
+@pytest.mark.parametrize(("values", "kept"), GOOD)
+def test_a_number_of_any_kind_is_kept_as_the_control_holds_it(values, kept):
+    explorer = line(**more_controls()).set(**values)
+    for name, value in kept.items():
+        found = explorer.controls[name].value
+        assert found == value and type(found) is type(value)
+
+
+BAD = [
+    ({"q": 1.0}, TypeError, "there is no control 'q'; there are h, k, c, s, word, shown"),
+    ({"h": 10.5}, ValueError, "control 'h' cannot hold 10.5; the nearest it can hold is 10.0"),
+    ({"h": -3}, ValueError, "control 'h' cannot hold -3; the nearest it can hold is 0.0"),
+    ({"h": math.inf}, ValueError, "control 'h' cannot hold inf; the nearest it can hold is 10.0"),
+    ({"h": math.nan}, ValueError, "control 'h' cannot hold nan"),
+    ({"h": 3.2}, ValueError, "control 'h' cannot hold 3.2; the nearest it can hold is 3.0"),
+    ({"h": 3.5000001}, ValueError, "control 'h' cannot hold 3.5000001; the nearest it can hold is 3.5"),
+    ({"k": 2.5}, ValueError, "control 'k' cannot hold 2.5; the nearest it can hold is "),
+    ({"k": 9}, ValueError, "control 'k' cannot hold 9; the nearest it can hold is 8"),
+    ({"s": 51}, ValueError, "control 's' cannot hold 51; the nearest it can hold is 50.0"),
+    ({"c": 3}, ValueError, "control 'c' cannot hold 3; the nearest it can hold is 2"),
+    ({"word": "wine"}, ValueError, "control 'word' cannot hold 'wine'; it has tea, milk"),
+    ({"h": "high"}, TypeError, "control 'h' takes a number, got 'high'"),
+    ({"h": True}, TypeError, "control 'h' takes a number, got True"),
+    ({"c": True}, TypeError, "control 'c' takes a number, got True"),
+    ({"k": None}, TypeError, "control 'k' takes a number, got None"),
+    ({"s": [7.0]}, TypeError, "control 's' takes a number, got [7.0]"),
+    ({"word": 1}, TypeError, "control 'word' takes str, got 1"),
+    ({"shown": 1}, TypeError, "control 'shown' takes bool, got 1"),
+]
+
+
+@pytest.mark.parametrize(("values", "error", "message"), BAD)
+def test_a_refused_set_changes_and_draws_nothing(values, error, message):
+    drawn = []
+    explorer = line(drawn, **more_controls())
+    before = {name: control.value for name, control in explorer.controls.items()}
+    text, page = explorer.text, explorer._view.value
+    drawn.clear()
+    heard = []
+    for control in explorer.controls.values():
+        control.observe(heard.append, "value")
+    with pytest.raises(error, match=re.escape(message)):
+        explorer.set(**{"h": 5.0, "k": 1} | values)
+    assert drawn == heard == []
+    assert {name: control.value for name, control in explorer.controls.items()} == before
+    assert (explorer.text, explorer._view.value) == (text, page)
+
+
+def test_every_value_that_a_slider_shows_can_be_set():
+    for low, high, step in ((-4.0, 4.0, 0.1), (0.1, 5.0, 0.1), (-10.0, 10.0, 0.5), (0.0, 6.0, 0.1)):
+        explorer = line(x=slider("x", high, low, high, step))
+        places = round((high - low) / step)
+        for at in range(places + 1):
+            value = round(low + at * step, 1)
+            control = explorer.controls["x"]
+            explorer._setting = True  # 200 drawings would show nothing more
+            control.value = value
+            explorer._setting = False
+            assert control.value == value
+            assert slider("x", value, low, high, step).value == value
+
+
+def test_artists_have_names():
+    explorer = line()
+    assert explorer["height"] is explorer.figure.axes[0].lines[0]
+    with pytest.raises(KeyError, match="depth"):
+        explorer["depth"]
+
+
+def test_a_group_stands_together_however_narrow_the_page():
+    controls = more_controls()
+    explorer = line(groups=[("h", "k"), ("c", "s")], **controls)
+    panel = explorer._widget.children[0]
+    first, second, *alone = panel.children
+    assert type(first) is type(second) is ipywidgets.VBox
+    assert first.children == (explorer.controls["h"], controls["k"])
+    assert second.children == (controls["c"], controls["s"])
+    assert alone == [controls["word"], controls["shown"]]
+    assert panel.layout.flex_flow == "row wrap"

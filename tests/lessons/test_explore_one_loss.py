@@ -8,18 +8,14 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 
 from helpers.classroom.bilingual import set_language
-from helpers.classroom.explorer import BLUE, GREY, ORANGE, Explorer
+from helpers.classroom.drawing import BLUE, GREY, PALE, RED
+from helpers.classroom.explorer import Explorer
 from helpers.lessons.one_loss.explore import LONGEST, PADDING, SENTENCES, ballot
 from helpers.tiny_lm import END, TinyLM, encode, vocabulary
-from tests.classroom.explorers import (
-    assert_drawn_as_if_anew,
-    assert_labels_at_the_ends_of_bars,
-    assert_text_stays_inside,
-    assert_text_stays_inside_everywhere,
-)
+from tests.classroom.explorers import assert_labels_at_the_ends_of_bars, moved
 
 
 @cache
@@ -68,9 +64,8 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("longest", "padding", "prompt"), SETTINGS)
 def test_text_and_bars(explorer, longest, padding, prompt):
-    explorer.set(longest=longest, padding=padding, prompt=prompt)
     rows, votes = expected(longest, padding, prompt)
-    *shown, counts, means = explorer.text.splitlines()
+    *shown, counts, means = moved(explorer, longest=longest, padding=padding, prompt=prompt).splitlines()
     assert shown == rows
     cells = 4 * (longest + padding)
     letters = "".join(rows)
@@ -82,22 +77,22 @@ def test_text_and_bars(explorer, longest, padding, prompt):
     numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?|nan", means)]
     wanted = [total, len(votes), valid, total, cells, total / cells]
     assert numbers == pytest.approx(wanted, abs=5.1e-5, nan_ok=True)
-    bars = explorer.figure.axes[1].patches
-    assert [bar.get_width() for bar in bars] == pytest.approx([0.0 if math.isnan(valid) else valid, total / cells])
-    assert [label.get_text() for label in explorer.figure.axes[1].texts] == [
+    lengths = [explorer[f"mean{row}"].get_width() for row in (0, 1)]
+    assert lengths == pytest.approx([0.0 if math.isnan(valid) else valid, total / cells])
+    assert [explorer[f"mean{row}-number"].get_text() for row in (0, 1)] == [
         "nan" if math.isnan(valid) else f"{valid:.4f}",
         f"{total / cells:.4f}",
     ]
-    assert_labels_at_the_ends_of_bars(explorer.figure.axes[1])
+    assert_labels_at_the_ends_of_bars(explorer, "mean", 2)
 
 
 @pytest.mark.parametrize(("longest", "padding", "prompt"), SETTINGS)
 def test_colours(explorer, longest, padding, prompt):
     """What shows in the lower half of each row: the layer that moves over the one that does not."""
-    explorer.set(longest=longest, padding=padding, prompt=prompt)
-    below, above = (np.asarray(image.get_array(), float) for image in explorer.figure.axes[0].images)
+    moved(explorer, longest=longest, padding=padding, prompt=prompt)
+    below, above = (np.asarray(explorer[name].get_array(), float) for name in ("cells", "cover"))
     seen = np.where(above[..., 3:] > 0, above, below)[1::2, :, :3]
-    colours = {"●": BLUE, "○": ORANGE, "–": "white", "·": GREY}
+    colours = {"●": BLUE, "○": PALE, "–": "white", "·": GREY}
     rows, _ = expected(longest, padding, prompt)
     for row, t in itertools.product(range(4), range(LONGEST + PADDING)):
         colour = colours[rows[row][t]] if t < len(rows[row]) else "white"
@@ -107,8 +102,8 @@ def test_colours(explorer, longest, padding, prompt):
 @pytest.mark.parametrize(("longest", "padding"), [(13, 8), (2, 0), (7, 3)])
 def test_each_cell_has_an_outline(explorer, longest, padding):
     """Around the lower half of each row, column by column; no stroke anywhere else."""
-    explorer.set(longest=longest, padding=padding, prompt=1)
-    starts, ends, gaps = (explorer.figure.axes[0].lines[0].get_xydata().reshape(-1, 3, 2)[:, at] for at in range(3))
+    moved(explorer, longest=longest, padding=padding, prompt=1)
+    starts, ends, gaps = (explorer["outlines"].get_xydata().reshape(-1, 3, 2)[:, at] for at in range(3))
     assert np.isnan(gaps).all()
     strokes = {(*map(float, start), *map(float, end)) for start, end in zip(starts, ends, strict=True)}
     T = longest + padding
@@ -118,7 +113,7 @@ def test_each_cell_has_an_outline(explorer, longest, padding):
 
 
 def test_each_token_stands_over_its_cell(explorer):
-    grid, means = explorer.figure.axes
+    grid, means = explorer["cells"].axes, explorer["mean0"].axes
     labels = {text.get_position(): text.get_text() for text in grid.texts if text.get_position()[0] >= 0}
     for row, sentence in enumerate(SENTENCES):
         tokens = "↵" + sentence + "↵"
@@ -135,8 +130,8 @@ def test_each_token_stands_over_its_cell(explorer):
 
 
 def test_what_is_cut_off_is_hidden(explorer):
-    explorer.set(longest=5, padding=0, prompt=1)
-    above = np.asarray(explorer.figure.axes[0].images[1].get_array())[0::2, :, 3]
+    moved(explorer, longest=5, padding=0, prompt=1)
+    above = np.asarray(explorer["cover"].get_array())[0::2, :, 3]
     for row, sentence in enumerate(SENTENCES):
         n = min(len(sentence) + 2, 5)
         assert not above[row, :n].any()
@@ -144,27 +139,25 @@ def test_what_is_cut_off_is_hidden(explorer):
 
 
 def test_twice_the_padding_halves_one_mean_and_not_the_other(explorer):
-    valid, everything = explorer.figure.axes[1].patches
-    explorer.set(longest=8, padding=0, prompt=1)
+    valid, everything = explorer["mean0"], explorer["mean1"]
+    moved(explorer, longest=8, padding=0, prompt=1)
     before = valid.get_width(), everything.get_width()
-    explorer.set(padding=8)  # twice the columns
+    moved(explorer, longest=8, padding=8, prompt=1)  # twice the columns
     assert (valid.get_width(), everything.get_width()) == pytest.approx((before[0], before[1] / 2))
 
 
-@pytest.mark.parametrize("code", ["zh", "en", "both"])
-def test_the_picture_in_each_language(code):
+def test_the_mean_that_counts_is_set_apart_from_the_one_that_does_not(explorer):
+    assert [to_hex(explorer[f"mean{row}"].get_facecolor()) for row in (0, 1)] == [BLUE, RED]
+
+
+@pytest.mark.parametrize(("code", "word"), [("zh", "填充"), ("en", "padding"), ("both", "填充 padding")])
+def test_the_text_in_each_language(code, word):
     set_language(code)
-    explorer = ballot(model())
-    for values in ({}, {"padding": 8}, {"prompt": 4}, {"longest": 4}, {"longest": 13, "prompt": 13, "padding": 0}):
-        assert_text_stays_inside(explorer.set(**values))
-        assert_drawn_as_if_anew(explorer)
-    assert_text_stays_inside_everywhere(explorer)
-    word = {"zh": "填充", "en": "padding", "both": "填充 padding"}[code]
     assert f"{word} 20" in ballot(model()).text
 
 
 def test_the_losses_in_the_cells_are_those_of_the_model(explorer):
-    labels = [text for text in explorer.figure.axes[0].texts if re.fullmatch(r"\d+\.\d", text.get_text())]
+    labels = [text for text in explorer["cells"].axes.texts if re.fullmatch(r"\d+\.\d", text.get_text())]
     _, votes = expected(LONGEST, 0, 0)
     assert [label.get_text() for label in labels] == [f"{vote:.1f}" for vote in votes]
 

@@ -1,13 +1,13 @@
 """Lesson 04: a batch as a grid of tokens, the cells that vote, and the loss that they give."""
 
-import ipywidgets
 import numpy as np
 import torch
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Patch
 
 from helpers.classroom.bilingual import say
-from helpers.classroom.explorer import BLUE, GREY, INK, ORANGE, Explorer, canvas
+from helpers.classroom.drawing import BLUE, GREY, INK, PALE, RED, canvas, house_style, labelled_bars
+from helpers.classroom.explorer import Explorer, slider
 from helpers.losses import token_losses
 from helpers.tiny_lm import END, TinyLM, decode, encode
 
@@ -16,6 +16,7 @@ LONGEST, PADDING = 13, 8  # tokens of the longest sentence, END before and after
 VOTES, PROMPT, LAST, EMPTY, OUTSIDE = range(5)  # what a cell is; the first alone has a valid target
 
 
+@house_style()
 def ballot(model: TinyLM) -> Explorer:
     """Four sentences as a batch (B, T): the loss of every cell that has a valid target, and their mean.
 
@@ -31,7 +32,7 @@ def ballot(model: TinyLM) -> Explorer:
 
     names = [say("计分", "votes", " "), say("提示", "prompt", " ")]
     names += [say("没有目标", "no target", " "), say("填充", "padding", " ")]
-    faces = (BLUE, ORANGE, "white", GREY)
+    faces = (BLUE, PALE, "white", GREY)
     figure = canvas(440)
     grid = figure.add_axes((0.115, 0.3, 0.88, 0.615))
     grid.axis("off")
@@ -49,17 +50,16 @@ def ballot(model: TinyLM) -> Explorer:
             grid.text(t + 0.5, row + 0.75, f"{losses[row, t]:.1f}", ha="center", va="center", color="white")
     for y, label in ((0.27, say("读到", "reads", " ")), (0.75, say("损失", "loss", " "))):
         grid.text(-0.2, y, label, ha="right", va="center")
-    grid.imshow(below.reshape(2 * B, columns, 4), **layer)
-    above = grid.imshow(np.zeros((2 * B, columns, 4)), zorder=4, animated=True, **layer)
-    lines = grid.plot([], [], color=INK, linewidth=1, zorder=5, animated=True, clip_on=False)[0]
+    grid.imshow(below.reshape(2 * B, columns, 4), gid="cells", **layer)
+    above = grid.imshow(np.zeros((2 * B, columns, 4)), zorder=4, gid="cover", animated=True, **layer)
+    lines = grid.plot([], [], color=INK, linewidth=1, zorder=5, clip_on=False, gid="outlines", animated=True)[0]
     grid.set(xlim=(0, columns), ylim=(B, 0))
 
     means = figure.add_axes((0.34, 0.135, 0.58, 0.14))
     means.set(xlim=(0, 6), ylim=(1.6, -0.6), yticks=(0, 1), xlabel=say("平均损失", "mean loss"))
     means.set_yticklabels([say("除以计分的格数", "÷ cells that vote"), say("除以所有格数", "÷ all cells")])
-    bars = means.barh((0, 1), (0, 0), color=(BLUE, GREY), edgecolor=INK, animated=True)
-    readings = [means.text(0, row, "", va="center", animated=True) for row in (0, 1)]
-    colours = np.array([(0, 0, 0, 0), *map(to_rgba, (ORANGE, "white", GREY, "white"))])
+    move_means = labelled_bars(means, "mean", 2)
+    colours = np.array([(0, 0, 0, 0), *map(to_rgba, (PALE, "white", GREY, "white"))])
 
     def draw(longest: int, padding: int, prompt: int) -> str:
         T = longest + padding
@@ -80,9 +80,7 @@ def ballot(model: TinyLM) -> Explorer:
         counts = [int((kinds == kind).sum()) for kind in range(4)]
         total, votes = float(losses[:, :T][kinds[:, :LONGEST] == VOTES].sum()), counts[VOTES]
         results = total / votes if votes else float("nan"), total / kinds.size
-        for bar, reading, result in zip(bars, readings, results, strict=True):
-            bar.set_width(np.nan_to_num(result))
-            reading.set(x=np.nan_to_num(result) + 0.1, text=f"{result:.4f}")
+        move_means(results, ".4f", (BLUE, RED))
         words = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
         return "\n".join(
             [
@@ -92,18 +90,14 @@ def ballot(model: TinyLM) -> Explorer:
             ]
         )
 
+    size = {"label": 220, "width": 460}
     return Explorer(
         figure,
         draw,
-        longest=whole_slider(say("最多几个词元", "tokens at most", " "), LONGEST, 2, LONGEST),
-        padding=whole_slider(say("再填充几列", "more padding", " "), 0, 0, PADDING),
-        prompt=whole_slider(say("提示几个词元", "tokens of prompt", " "), 1, 1, LONGEST),
+        longest=slider(say("最多几个词元", "tokens at most", " "), LONGEST, 2, LONGEST, **size),
+        padding=slider(say("再填充几列", "more padding", " "), 0, 0, PADDING, **size),
+        prompt=slider(say("提示几个词元", "tokens of prompt", " "), 1, 1, LONGEST, **size),
     )
-
-
-def whole_slider(label: str, value: int, low: int, high: int) -> ipywidgets.IntSlider:
-    style, layout = {"description_width": "220px"}, {"width": "460px"}
-    return ipywidgets.IntSlider(value=value, min=low, max=high, description=label, style=style, layout=layout)
 
 
 def outlines(rows: int, columns: int) -> tuple[list[float], list[float]]:

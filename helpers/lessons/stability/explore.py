@@ -9,12 +9,14 @@ from matplotlib.patches import Rectangle
 from torch import Tensor
 
 from helpers.classroom.bilingual import say
-from helpers.classroom.explorer import BLUE, GREY, INK, ORANGE, Explorer, canvas
+from helpers.classroom.drawing import BLUE, GREY, INK, ORANGE, RED, canvas, house_style, number
+from helpers.classroom.explorer import Explorer, sized
 from helpers.lessons.next_word import LOGITS
 from helpers.precision import DTYPES, limits
 
 NAMES = dict(zip(("fp16", "bf16", "fp32", "fp64"), DTYPES, strict=True))
-SCALES = torch.logspace(0, 3, 46, dtype=torch.float64)
+STEPS = (1.0, 1.2, 1.4, 1.6, 1.8, 2.0, 2.3, 2.6, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 9.0)  # about equally far apart
+SCALES = [round(step * ten, 1) for ten in (1, 10, 100) for step in STEPS] + [1000.0]
 EDGE = 10_000  # of the axis of exponents
 
 
@@ -39,10 +41,10 @@ def _log_softmax(z: Tensor, target: int) -> Tensor:
 
 
 RECIPES = {
-    "log(exp / Σ exp)": _naive,
-    "log(softmax)": _log_of_softmax,
+    "−log(exp / Σ exp)": _naive,
+    "−log(softmax)": _log_of_softmax,
     "M + log Σ − z": _shifted,
-    "log_softmax": _log_softmax,
+    "−log_softmax": _log_softmax,
 }
 
 
@@ -71,16 +73,18 @@ def outcomes(got: Tensor, truth: Tensor) -> dict[str, Tensor]:
 @cache
 def map_of(dtype: torch.dtype, target: int) -> dict[str, tuple[list[float], list[int]]]:
     """For each outcome, the scales and the recipes, by row, that have it."""
-    sweep = (SCALES.unsqueeze(1) * torch.tensor(LOGITS, dtype=torch.float64)).to(dtype)  # (scales, V)
+    scales = torch.tensor(SCALES, dtype=torch.float64)
+    sweep = (scales.unsqueeze(1) * torch.tensor(LOGITS, dtype=torch.float64)).to(dtype)  # (scales, V)
     truth = true_loss(sweep, target)
     places = {kind: ([], []) for kind in ("right", "off", "zero", "inf", "nan")}
     for row, recipe in enumerate(RECIPES.values()):
         for kind, mask in outcomes(recipe(sweep, target), truth).items():
-            places[kind][0].extend(SCALES[mask].tolist())
+            places[kind][0].extend(scales[mask].tolist())
             places[kind][1].extend([row] * int(mask.sum()))
     return places
 
 
+@house_style()
 def cliff() -> Explorer:
     """Five logits times a scale, in a dtype: which exponents of e it can hold, and what four recipes make of them."""
     figure = canvas(440)
@@ -91,71 +95,81 @@ def cliff() -> Explorer:
     window.set(xlim=(-EDGE, EDGE), ylim=(-0.6, 1.6), yticks=[0, 1], yticklabels=["z − M", "z"])
     window.set_xticks([-1000, -100, -10, 0, 10, 100, 1000], ["−1000", "−100", "−10", "0", "10", "100", "1000"])
     window.set_title(say("e 的指数，白色：这种类型装得下", "exponents of e; white: this dtype holds the result"))
-    nothing = window.add_patch(Rectangle((-EDGE, -0.6), 0, 2.2, color=GREY, animated=True))
-    infinite = window.add_patch(Rectangle((EDGE, -0.6), 0, 2.2, color=GREY, animated=True))
-    rows = [
-        window.plot([], [], marker, color=colour, markeredgecolor=INK, markersize=9, animated=True)[0]
-        for marker, colour in (("s", BLUE), ("o", ORANGE))
-    ]
-    window.text(-0.93 * EDGE, 1, "$e^x = 0$", va="center", animated=True)
-    window.text(0.93 * EDGE, 0, r"$e^x = \infty$", va="center", ha="right", animated=True)
+    grey = {"facecolor": GREY, "edgecolor": INK, "animated": True}
+    nothing = window.add_patch(Rectangle((-EDGE, -0.6), 0, 2.2, gid="underflow", **grey))
+    infinite = window.add_patch(Rectangle((EDGE, -0.6), 0, 2.2, gid="overflow", **grey))
+    dots = {"linestyle": "", "markeredgecolor": INK, "markersize": 9}
+    exponents, aims = [], []  # of z - M and of z: of all, and of the target on top of them
+    for name, shape in (("z-M", "s"), ("z", "o")):
+        exponents += window.plot([], [], shape, color=BLUE, gid=name, animated=True, **dots)
+        aims += window.plot([], [], shape, color=ORANGE, gid=f"{name}-target", animated=True, **dots)
+    window.text(-0.93 * EDGE, 1, "$e^x = 0$", va="center", gid="underflow-words", animated=True)
+    window.text(0.93 * EDGE, 0, r"$e^x = \infty$", va="center", ha="right", gid="overflow-words", animated=True)
+    sample = Line2D([], [], marker="o", color=ORANGE, label=say("目标", "target", "\n"), **dots)
+    figure.legend(handles=[sample], loc="center left", bbox_to_anchor=(0.85, 0.83), frameon=False, handletextpad=0)
 
     map_.set_xscale("log")
-    map_.set(xlim=(0.93, 1075), ylim=(3.6, -0.6), xlabel=say("分数的倍数", "scale of the logits"))
+    map_.set(xlim=(0.93, 1075), ylim=(3.6, -1.3), xlabel=say("分数的倍数", "scale of the logits"))
     map_.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
     map_.set_yticks(range(4), RECIPES)
-    map_.set_title(say("损失", "the loss"))
+    map_.set_title(say("损失：每个倍数，四种写法", "the loss at each scale, by four recipes"))
     map_.minorticks_off()
-    here = map_.axvline(1, color=ORANGE, linewidth=10, alpha=0.6, zorder=1, animated=True)
+    here = map_.axvline(1, ymax=0.9, color=INK, linewidth=1.5, zorder=1, gid="here", animated=True)
+    caption = map_.text(1, -0.6, "", ha="center", va="bottom", gid="here-number", animated=True)
     styles = {
         "right": marker("o", BLUE, BLUE, say("正确", "right")),
-        "off": marker("o", "white", BLUE, say("误差超过 1%", "off by over 1%")),
-        "zero": marker("D", ORANGE, INK, say("无声的 0", "silent 0")),
-        "inf": marker(r"$\infty$", INK, INK, "inf"),
-        "nan": marker("x", INK, INK, "nan"),
+        "off": marker("o", "white", RED, say("误差超过 1%", "off by over 1%")),
+        "zero": marker("D", RED, RED, say("无声的 0", "silent 0")),
+        "inf": marker(r"$\infty$", RED, RED, "inf"),
+        "nan": marker("x", RED, RED, "nan"),
     }
-    marks = {kind: map_.plot([], [], animated=True, **style)[0] for kind, style in styles.items()}
+    marks = {kind: map_.plot([], [], gid=kind, animated=True, **style)[0] for kind, style in styles.items()}
     samples = [Line2D([], [], **style) for style in styles.values()]
     figure.legend(handles=samples, loc="lower center", ncols=5, frameon=False, handletextpad=0.2, columnspacing=1.2)
-    readings = [figure.text(0.86, 0, "", va="center", fontsize=15, animated=True) for _ in RECIPES]
-    for row, reading in enumerate(readings):
-        reading.set_y(figure.transFigure.inverted().transform(map_.transData.transform((1, row)))[1])
+    heights = [figure.transFigure.inverted().transform(map_.transData.transform((1, row)))[1] for row in range(4)]
+    style = {"va": "center", "fontsize": 15, "animated": True}
+    readings = [figure.text(0.86, y, "", gid=f"loss{row}", **style) for row, y in enumerate(heights)]
 
     def draw(dtype: torch.dtype, scale: float, target: int) -> str:
         logits = torch.tensor(LOGITS, dtype=torch.float64)
         z = (scale * logits).to(dtype)
-        for row, exponents in zip(rows, (z - z.amax(), z), strict=True):
-            row.set_data(exponents.double(), [float(row is rows[1])] * len(LOGITS))
+        for row, values in enumerate((z - z.amax(), z)):
+            exponents[row].set_data(values.double(), [row] * len(LOGITS))
+            aims[row].set_data([values[target].item()], [row])
         bounds = limits(dtype)
         nothing.set_width(bounds.exp_underflow + EDGE)
         infinite.set_x(bounds.exp_overflow)
         infinite.set_width(EDGE - bounds.exp_overflow)
 
         here.set_xdata([scale, scale])
+        caption.set(x=scale, text=f"×{scale:g}")
         for kind, (scales, places) in map_of(dtype, target).items():
             marks[kind].set_data(scales, places)
 
-        results = [recipe(z, target).item() + 0.0 for recipe in RECIPES.values()]  # + 0.0: no minus zero
+        results = [recipe(z, target).item() for recipe in RECIPES.values()]
         for reading, result in zip(readings, results, strict=True):
             reading.set_text(short(result))
         name = next(name for name, kind in NAMES.items() if kind == dtype)
-        lines = [f"{name}   z = {' '.join(short(value) for value in z.tolist())}"]
-        lines += [f"{recipe:16} = {short(result)}" for recipe, result in zip(RECIPES, results, strict=True)]
-        lines.append(f"{say('真值', 'truth', ' ')}: {short(true_loss(z, target).item())}")
+        aim = f"{say('目标', 'target', ' ')}: {short(z[target].item())}"
+        lines = [f"{name}   z = {' '.join(short(value) for value in z.tolist())}   {aim}"]
+        lines += [f"{recipe:17} = {short(result)}" for recipe, result in zip(RECIPES, results, strict=True)]
+        lines.append(f"{say('损失的真值', 'true loss', ' ')}: {short(true_loss(z, target).item())}")
         return "\n".join(lines)
 
-    options = {"style": {"description_width": "150px"}, "layout": {"width": "350px"}}
     dtype = ipywidgets.Dropdown(
-        options=list(NAMES.items()), value=torch.float32, description=say("类型", "dtype"), **options
+        options=list(NAMES.items()), value=torch.float32, description=say("类型", "dtype"), **sized(150, 350)
     )
-    scale = ipywidgets.FloatLogSlider(
-        value=1.0, min=0, max=3, step=0.02, readout_format=".3g", description=say("倍数", "scale"), **options
+    scale = ipywidgets.SelectionSlider(
+        options=[(f"{scale:g}", scale) for scale in SCALES],
+        value=1.0,
+        description=say("倍数", "scale"),
+        **sized(150, 350),
     )
     target = ipywidgets.Dropdown(
         options=[(str(value), row) for row, value in enumerate(LOGITS)],
         value=2,
         description=say("目标的分数", "target’s z", " "),
-        **options,
+        **sized(150, 350),
     )
     return Explorer(figure, draw, dtype=dtype, scale=scale, target=target)
 
@@ -165,7 +179,7 @@ def marker(shape: str, face: str, edge: str, label: str) -> dict:
     return {
         "linestyle": "",
         "marker": shape,
-        "markersize": 7,
+        "markersize": 8 if shape.startswith("$") else 6,
         "markerfacecolor": face,
         "markeredgecolor": edge,
         "markeredgewidth": 0.8 if shape.startswith("$") else 1.4,
@@ -174,5 +188,5 @@ def marker(shape: str, face: str, edge: str, label: str) -> dict:
 
 
 def short(value: float) -> str:
-    """A number to four digits, with the minus sign of mathematics."""
-    return f"{value:.4g}".replace("-", "−")
+    """A number to four digits."""
+    return number(value, ".4g")

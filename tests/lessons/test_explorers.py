@@ -1,0 +1,172 @@
+"""What holds for the explorers of all lessons."""
+
+import re
+from collections.abc import Callable
+from functools import cache
+
+import matplotlib
+import numpy as np
+import pytest
+import torch
+from matplotlib.collections import LineCollection
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.text import Text
+
+from helpers.classroom.bilingual import set_language
+from helpers.classroom.drawing import BLUE, EDGED, INK, PALE, house_style
+from helpers.classroom.explorer import Explorer
+from helpers.lessons.cross_entropy.explore import surprise
+from helpers.lessons.gradient_accumulation.explore import curves, skyline
+from helpers.lessons.one_loss.explore import ballot
+from helpers.lessons.softmax.explore import temperature
+from helpers.lessons.stability.explore import cliff
+from helpers.tiny_lm import TinyLM, vocabulary
+from tests.classroom.explorers import animated, assert_drawn_as_if_anew, assert_words_have_room, live_picture, moved
+from tests.classroom.test_drawing import ODD
+
+
+@cache
+def model() -> TinyLM:
+    return TinyLM(len(vocabulary()), seed=1).requires_grad_(False)
+
+
+def three_runs() -> Explorer:
+    return curves([5.55, 3.53, 2.99, 2.80], [5.55, 3.58, 3.16, 2.85], [5.55, 3.53 + 1e-15, 2.99, 2.80 - 1e-15])
+
+
+# Each explorer, and states of it that lie far apart.
+EXPLORERS: dict[str, tuple[Callable[[], Explorer], list[dict]]] = {
+    "temperature": (temperature, [{"z1": -4.0, "z4": 4.0, "c": 10.0}, {"z1": 4.0, "T": 0.1, "c": -10.0}, {"T": 5.0}]),
+    "surprise": (surprise, [{"z1": -4.0, "z4": 4.0}, {"z1": 4.0, "target": 4}]),
+    "cliff": (
+        cliff,
+        [
+            {"scale": 1000.0, "target": 0},
+            {"dtype": torch.float16, "scale": 7.0},
+            {"dtype": torch.bfloat16, "target": 1, "scale": 6},
+        ],
+    ),
+    "ballot": (lambda: ballot(model()), [{"padding": 8, "prompt": 4}, {"longest": 4}, {"prompt": 13}]),
+    "skyline": (
+        skyline,
+        [{"n1": 8, "n2": 1, "m1": 6.0, "m2": 0.0}, {"n1": 2, "n2": 4, "n3": 6, "n4": 8, "m1": 3.0, "m2": 1.0}],
+    ),
+    "skyline of two": (lambda: skyline([4, 3], [0.9, 1.3], highest=2.0), [{"n1": 3, "m2": 2.0}]),
+    "curves": (three_runs, [{"step": 0}, {"step": 20}]),
+}
+every = pytest.mark.parametrize("name", EXPLORERS)
+
+
+@every
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_words_have_room(name, code, caplog):
+    """In each language the words, which do not move; in one of them the numbers, which do."""
+    set_language(code)
+    assert_words_have_room(EXPLORERS[name][0](), states=40 if code == "both" else 0)
+    assert caplog.records == []  # a formula has no Chinese: mathtext says so here and draws a dummy
+
+
+@every
+def test_it_is_drawn_as_if_anew(name):
+    make, states = EXPLORERS[name]
+    explorer = make()
+    for values in ({}, *states):
+        assert_drawn_as_if_anew(explorer.set(**values))
+
+
+@every
+def test_a_readers_settings_change_no_picture(name):
+    """Neither when it is made nor when it moves (tests/classroom/test_drawing.py tries each style and setting)."""
+    make, states = EXPLORERS[name]
+    plain = make()
+    with matplotlib.style.context("dark_background"), matplotlib.rc_context(ODD):
+        odd = make()
+        assert (live_picture(odd) == live_picture(plain)).all()
+        odd.set(**states[0])
+    assert (live_picture(odd) == live_picture(plain.set(**states[0]))).all()
+
+
+@every
+def test_what_moves_has_names(name):
+    explorer = EXPLORERS[name][0]()
+    names = [artist.get_gid() for artist in animated(explorer)]
+    assert all(names) and len(set(names)) == len(names)
+    assert all(re.fullmatch(r"[\w-]+", name) for name in names)  # so that they can be ids in an SVG
+    assert all(explorer[artist.get_gid()] is artist for artist in animated(explorer))
+
+
+@every
+def test_numbers_are_the_same_in_picture_and_text(name):
+    """Each number that moves in the picture stands in the text, digit by digit."""
+    make, states = EXPLORERS[name]
+    explorer = make()
+    for values in ({}, *states):
+        text = moved(explorer, **values)
+        known = {number.lstrip("+") for number in re.findall(r"[+−]?[\d.]+(?:e[+−]?\d+)?", text)}
+        known |= {f"{float(number.replace('−', '-')):g}" for number in known if number.replace("−", "").isdigit()}
+        for artist in animated(explorer):
+            if isinstance(artist, Text) and not re.match("tick|here|.*-words", artist.get_gid()):
+                for number in re.findall(r"[+−]?\d[\d.]*(?:e[+−]?\d+)?", artist.get_text()):
+                    assert number.lstrip("+") in known, (artist.get_gid(), number)
+
+
+def filled(patch: Patch) -> bool:
+    return patch.get_visible() and patch.get_alpha() != 0 and patch.get_facecolor()[3] > 0
+
+
+@every
+def test_light_colours_have_a_dark_edge_and_no_lines(name):
+    """3 : 1 on white for all that carries meaning."""
+    make, states = EXPLORERS[name]
+    explorer = make()
+    for values in ({}, *states):
+        moved(explorer, **values)
+        for patch in explorer.figure.findobj(lambda one: isinstance(one, Patch) and filled(one)):
+            if to_hex(patch.get_facecolor()) in EDGED:
+                assert to_hex(patch.get_edgecolor()) == INK and patch.get_linewidth() >= 0.5, patch.get_gid()
+        for line in explorer.figure.findobj(Line2D):
+            if line.get_linestyle() not in ("None", ""):
+                assert to_hex(line.get_color()) not in EDGED, line.get_gid()
+            if line.get_marker() not in ("None", None, "") and to_hex(line.get_markerfacecolor()) in EDGED:
+                assert to_hex(line.get_markeredgecolor()) == INK, line.get_gid()
+        for lines in explorer.figure.findobj(LineCollection):
+            assert not {to_hex(colour) for colour in lines.get_colors()} & set(EDGED), lines.get_gid()
+
+
+@every
+def test_no_axis_of_probability_goes_beyond_1(name):
+    for axes in EXPLORERS[name][0]().figure.axes:
+        for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
+            if "probabilit" in axis.get_label_text() or "p of the target" in axis.get_label_text():
+                assert limits == (0, 1)
+        if "probabilit" in axes.get_title():
+            assert axes.get_xlim() == (0, 1)
+            assert all(0 <= tick <= 1 for tick in axes.get_xticks())
+
+
+@every
+def test_each_state_is_made_of_what_moves_alone(name):
+    """What does not move is the same before and after: a page can draw it once and the rest for each state."""
+    make, states = EXPLORERS[name]
+    explorer = make()
+    for values in states:
+        background = np.asarray(explorer._background).copy()
+        explorer.set(**values)
+        with house_style():
+            explorer._agg.draw()
+        assert (np.asarray(explorer._agg.copy_from_bbox(explorer.figure.bbox)) == background).all()
+
+
+def test_the_joints_of_columns_can_be_seen():
+    """White in the dark colours, dark in the pale one."""
+    explorer = skyline()
+    for side in ("fair", "naive"):
+        joints = explorer[f"{side}-joints"]
+        colours = [to_hex(colour) for colour in joints.get_colors()]
+        blocks = [explorer[f"{side}{i}"] for i in (1, 2, 3, 4)]
+        for (foot, _), colour in zip(joints.get_segments(), colours, strict=True):
+            (block,) = [one for one in blocks if one.get_x() < foot[0] < one.get_x() + one.get_width()]
+            assert colour == (INK if to_hex(block.get_facecolor()) == PALE else "#ffffff")
+    assert {to_hex(explorer[f"naive{i}"].get_facecolor()) for i in (1, 2, 3, 4)} >= {PALE} - {BLUE}
