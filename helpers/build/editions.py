@@ -3,7 +3,8 @@
 A prose cell holds one language and says which in a tag, `zh` or `en`; the two cells of a pair stand together,
 Chinese first. A cell without a language tag belongs to both. Three kinds of cells are written from here:
 `links` (languages, Colab, neighbours), `setup` (the first code cell), and the first line of each `solution`.
-The tag `cited` marks prose that states numbers from elsewhere, and says from where.
+The tag `cited` marks prose that states numbers from elsewhere, and says from where; `resume` a code cell from which
+a reader who comes back goes on, with the setup cell before it and nothing else.
 """
 
 import re
@@ -17,7 +18,7 @@ from helpers.build.setup_cell import setup_cell
 
 ROOT = Path(__file__).parents[2]
 NOTEBOOKS = ROOT / "notebooks"
-TAGS = {"zh", "en", "links", "setup", "solution", "cited"}
+TAGS = {"zh", "en", "links", "setup", "resume", "solution", "cited"}
 NAMES = {"both": "双语 · Bilingual", "zh": "中文", "en": "English"}
 LARGEST = 400_000  # bytes of a stored notebook
 METADATA = {
@@ -64,7 +65,7 @@ def edition(lesson: NotebookNode, path: Path, language: str) -> NotebookNode:
 
 
 def links(path: Path, language: str) -> str:
-    """The line under a title: the three editions, Colab, and the lessons before and after."""
+    """The lines under a title: the three editions, Colab, the glossary, and the lessons before and after."""
     here = edition_path(path, language)
 
     def link(text: str, target: Path) -> str:
@@ -76,6 +77,8 @@ def links(path: Path, language: str) -> str:
     address = f"https://colab.research.google.com/github/{repository()}/blob/main/{relative(here, ROOT)}"
     badge = "https://colab.research.google.com/assets/colab-badge.svg"
     editions.append(f"[![Open in Colab]({badge})]({address})")
+    terms = {"zh": "术语与符号", "en": "Terms and notation", "both": "术语与符号 · Terms and notation"}[language]
+    editions.append(link(terms, NOTEBOOKS / "GLOSSARY.md"))
 
     neighbours = lessons()
     at = neighbours.index(path)
