@@ -1,19 +1,47 @@
 import os
+from collections.abc import Iterator
 
 import pytest
+from nbval.plugin import IPyNbCell
 
 from helpers.classroom.bilingual import set_language
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_cmdline_main(config):
-    """Run on two processes unless -n says otherwise, and never cut a file or a lesson in two."""
-    if "PYTEST_XDIST_WORKER" in os.environ or not hasattr(config.option, "numprocesses"):
+    """Run on two processes unless -n or a debugger says otherwise, and never cut a file or a lesson in two."""
+    option = config.option
+    if "PYTEST_XDIST_WORKER" in os.environ or not hasattr(option, "numprocesses"):
         return
-    if config.option.numprocesses is None:
-        config.option.numprocesses = 2
-    if config.option.dist == "no":
-        config.option.dist = "loadscope"
+    if option.numprocesses is None:
+        option.numprocesses = 0 if option.usepdb or option.trace else 2
+    option.distload = False  # -d, which is --dist load
+    if option.dist not in ("each", "loadfile"):
+        option.dist = "loadscope"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_finish(session):
+    """After all that selects and orders tests: a lesson's cells stand together, in order, with all that come before."""
+    session.items[:] = list(with_cells_before(session.items))
+    present = {item.nodeid for item in session.items}
+    if terminal := session.config.pluginmanager.get_plugin("terminalreporter"):
+        deselected = terminal.stats.get("deselected", [])
+        deselected[:] = [item for item in deselected if item.nodeid not in present]
+
+
+def with_cells_before(items: list[pytest.Item]) -> Iterator[pytest.Item]:
+    """`items`, with each lesson at the place of its first selected cell, up to its last selected one."""
+    selected = {}
+    for item in items:
+        if isinstance(item, IPyNbCell):
+            selected.setdefault(item.path, []).append(item)
+    for item in items:
+        if not isinstance(item, IPyNbCell):
+            yield item
+        elif cells := selected.pop(item.path, None):
+            last = max(cell.cell_num for cell in cells)
+            yield from (cell for cell in item.parent.collect() if cell.cell_num <= last)
 
 
 @pytest.fixture(autouse=True)
