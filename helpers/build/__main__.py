@@ -18,7 +18,7 @@ from pathlib import Path
 from nbformat import NotebookNode
 
 from helpers.build.editions import LANGUAGES, edition, edition_path, lessons
-from helpers.build.execution import carry_over, execute, up_to_date
+from helpers.build.execution import carry_over, cover_outputs, execute, up_to_date
 from helpers.build.files import LARGEST, ROOT, BuildError, name_of, read, stored, write
 from helpers.build.heads import state_minutes
 from helpers.build.pairs import confirm, stale
@@ -72,6 +72,7 @@ def build_lesson(path: Path, source: NotebookNode, force: bool) -> None:
     with ThreadPoolExecutor(2) as pool:
         list(pool.map(lambda job: execute(*job), to_run))
     for notebook, target, before in editions:
+        cover_outputs(notebook)
         write(notebook, target, before)
 
 

@@ -50,7 +50,7 @@ def edition_path(lesson: Path, language: str) -> Path:
 def edition(lesson: NotebookNode, path: Path, language: str) -> NotebookNode:
     """`lesson`, stored at `path`, as it reads in `language` ("both" for itself): cleaned, and not yet executed."""
     cells = []
-    guess = False  # whether the prose before a code cell asks for one
+    guess = False  # whether the prose before code asks for one; all cells up to the next prose may answer it
     for cell in lesson.cells:
         tags = cell.metadata.get("tags", [])
         if not cell.source.strip() or (language != "both" and {"zh", "en"} - {language} & set(tags)):
@@ -68,10 +68,10 @@ def edition(lesson: NotebookNode, path: Path, language: str) -> NotebookNode:
             metadata["pair"] = cell.metadata["pair"]
         if cell.cell_type == "code":
             metadata |= SOURCE_FOLDED if "setup" in tags else OUTPUT_FOLDED if guess else {}
-            guess = False
+            guess = guess and "setup" not in tags
         elif {"zh", "en"} & set(tags):
-            asks = any(word in source for word in GUESS)
-            guess = asks or (guess and not source.startswith("#"))
+            answered = source.startswith("#") or (cells[-1:] and cells[-1]["cell_type"] == "code")
+            guess = any(word in source for word in GUESS) or (guess and not answered)
         kind = "code" if cell.cell_type == "code" else "markdown"
         new = {"cell_type": kind, "id": cell.id, "metadata": metadata, "source": source}
         cells.append(new | ({"execution_count": None, "outputs": []} if kind == "code" else {}))

@@ -80,6 +80,15 @@ def data_in(folder: Path) -> Iterator[Path]:
             yield path
 
 
+def cover_outputs(notebook: NotebookNode) -> None:
+    """Put an empty output before those that open folded: JupyterLab shows the first line of the first output."""
+    empty = nbformat.v4.new_output("display_data")
+    for cell in code_cells(notebook):
+        cell.outputs = [output for output in cell.outputs if output != empty]
+        if cell.outputs and cell.metadata.get("collapsed"):
+            cell.outputs.insert(0, empty)
+
+
 def code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 

@@ -44,6 +44,8 @@ ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
         .filter(output => output.output_type === 'error' || output.name === 'stderr')
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
 
+FOLDED = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
+    cell.model.type === 'code' && cell.outputHidden ? [index] : [])"""
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 
 

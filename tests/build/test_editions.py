@@ -86,17 +86,18 @@ OUTPUT = {"collapsed": True, "jupyter": {"outputs_hidden": True}}
 @pytest.mark.parametrize(
     ("prose", "folded"),
     [
-        ([("中文\n\n**先猜一猜**：多少？", "English\n\n**Predict**: how many?")], [True, False]),
-        ([("**先猜一猜：多少？**", "**Predict how many.**")], [True, False]),
-        ([("中文", "English")], [False, False]),
-        ([("先猜一猜的人", "those who Predict")], [False, False]),
-        ([("**先猜一猜**：多少？", "**Predict**: how many?"), ("再看代码。", "Now the code.")], [True, False]),
-        ([("**先猜一猜**：多少？", "**Predict**: how many?"), ("### 练习 1", "### Exercise 1")], [False, False]),
+        ([("中文\n\n**先猜一猜**：多少？", "English\n\n**Predict**: how many?")], [True, True, False]),
+        ([("**先猜一猜：多少？**", "**Predict how many.**")], [True, True, False]),
+        ([("中文", "English")], [False, False, False]),
+        ([("先猜一猜的人", "those who Predict")], [False, False, False]),
+        ([("**先猜一猜**：多少？", "**Predict**: how many?"), ("再看代码。", "Now the code.")], [True, True, False]),
+        ([("**先猜一猜**：多少？", "**Predict**: how many?"), ("### 练习 1", "### Exercise 1")], [False, False, False]),
     ],
 )
 def test_the_output_after_a_guess_opens_folded(clone, prose, folded):
     said = [("markdown", text, [tag]) for pair in prose for tag, text in zip(("zh", "en"), pair, strict=True)]
-    path = put(clone, [*CELLS[:4], *said, CELLS[4], CELLS[7], CELLS[7]])
+    seen = [("markdown", "看到了。", ["zh"]), ("markdown", "Seen.", ["en"])]
+    path = put(clone, [*CELLS[:4], *said, CELLS[4], CELLS[7], CELLS[7], *seen, CELLS[7]])
     for language in LANGUAGES:
         book = editions.edition(nbformat.read(path, 4), path, language)
         code = [cell.metadata for cell in book.cells if cell.cell_type == "code"]

@@ -176,6 +176,25 @@ def test_a_stored_picture_has_no_widget_behind_it(clone):
     )
 
 
+@pytest.mark.parametrize("asks", [True, False])
+def test_the_first_line_of_what_is_folded_is_not_shown(built, executed, asks):
+    """JupyterLab shows the first line of the first output that is folded; the first one is empty."""
+    before = [output.text for output in read(built, "zh").cells[5].outputs]
+    for _ in range(2):  # building twice adds nothing
+        change(built, 5, "**先猜一猜**：多少？" if asks else "多少？")
+        change(built, 6, "**Predict**: how many?" if asks else "How many?")
+        build.main([])
+    outputs = read(built, "zh").cells[5].outputs
+    if asks:
+        assert outputs.pop(0) == {"output_type": "display_data", "data": {}, "metadata": {}}
+    assert [output.text for output in outputs] == before == ["数 2\n"]
+    change(built, 5, "中文")
+    change(built, 6, "English")
+    build.main([])
+    assert [output.text for output in read(built, "zh").cells[5].outputs] == before
+    assert not executed
+
+
 # what fails
 
 
