@@ -45,11 +45,13 @@ SIZES = ((1280, 720), (900, 720), (420, 800))  # a projector, half of it, a phon
 
 
 def run_lesson(front_end: ModuleType, page: Page, address: str, path: str) -> None:
-    """Open a lesson, run it, move every control of every explorer in it, and look for what should not be there."""
+    """Open a lesson, see its guesses folded, run it, move every control of every explorer, and look for complaints."""
     complaints = []
     page.on("pageerror", lambda error: complaints.append(str(error)))
     front_end.open_notebook(page, address, path)
+    assert page.evaluate(front_end.FOLDED), "no output is folded before the lesson runs"
     assert front_end.run_all(page) == []
+    assert page.evaluate(front_end.FOLDED) == [], "an output stays folded when its cell has run"
     cells = front_end.explorers(page)
     assert cells, "no explorer is shown"
     for index in cells:

@@ -24,6 +24,8 @@ EXPLORERS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type === 'code' && cell.output_area.outputs.some(output =>
         output.data?.['image/png'] && output.data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
 
+FOLDED = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
+    cell.cell_type === 'code' && cell.output_area.collapsed ? [index] : [])"""
 SHUT_DOWN = "() => new Promise(done => Jupyter.notebook.session.delete(done, done))"
 
 

@@ -64,6 +64,8 @@ ASK = """async code => {
     return said;
 }"""
 
+FOLDED = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
+    cell.model.type === 'code' && cell.outputHidden ? [index] : [])"""
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
 
 

@@ -2,14 +2,17 @@
 
 import ast
 import re
+import unicodedata
 from itertools import pairwise
 from pathlib import Path
 
 import nbformat
 import pytest
+from nbconvert import HTMLExporter, ScriptExporter
 
 from helpers.build import __main__ as build
 from helpers.build.editions import NOTEBOOKS, ROOT, edition_path, lessons, tags_of
+from helpers.build.heads import minutes
 from tests.build.prose_numbers import unsupported
 
 EDITIONS = [edition_path(path, language) for path in lessons() for language in ("both", "zh", "en")]
@@ -74,6 +77,75 @@ def test_exercises_and_solutions_are_as_many(path):
 
 
 # cells
+
+
+def width(line: str) -> int:
+    """How many columns a line takes in print: Chinese characters and punctuation take two."""
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
+
+
+NOT_YET_NARROW = {"01_softmax", "02_cross_entropy"}  # their second edition is being written
+
+
+@pytest.mark.parametrize("path", EDITIONS, ids=name_of)
+def test_no_line_of_code_is_cut_in_print(path):
+    """In cells, and in the solutions and examples within prose."""
+    for number, cell in enumerate(nbformat.read(path, 4).cells, 1):
+        code = (
+            [cell.source] if cell.cell_type == "code" else re.findall(r"^```.*?\n(.*?)^```", cell.source, re.M | re.S)
+        )
+        wide = [line for text in code for line in text.splitlines() if width(line) > 88]
+        assert not wide or path.stem in NOT_YET_NARROW, f"cell {number}: {wide[0]}"
+
+
+TOO_LONG = {"03_stability", "04_one_loss", "05_gradient_accumulation"}  # their second edition is being written
+
+
+@pytest.mark.parametrize("path", lessons(), ids=name_of)
+def test_a_lesson_takes_at_most_90_minutes(path):
+    if path.stem in TOO_LONG:
+        assert minutes(nbformat.read(path, 4)) > 90, f"{path.stem} no longer belongs to TOO_LONG"
+    else:
+        assert minutes(nbformat.read(path, 4)) <= 90
+
+
+@pytest.mark.parametrize("path", EDITIONS, ids=name_of)
+def test_guesses_and_setup_open_folded(path):
+    """Each guess has a cell after it whose output is folded, and JupyterLab's preview of it says nothing."""
+    cells = nbformat.read(path, 4).cells
+    folded = [cell for cell in cells if cell.cell_type == "code" and cell.metadata.get("collapsed")]
+    assert len(folded) >= 5
+    for cell in folded:
+        assert cell.metadata.jupyter == {"outputs_hidden": True}
+        assert cell.outputs[:1] in ([], [{"output_type": "display_data", "data": {}, "metadata": {}}])
+        assert len(cell.outputs) != 1
+        assert not cell.source.splitlines()[-1].startswith("check.")
+    (setup,) = [cell for cell in cells if "setup" in tags_of(cell)]
+    assert setup.metadata.jupyter == {"source_hidden": True}
+
+
+@pytest.mark.parametrize("path", EDITIONS, ids=name_of)
+def test_nbconvert_makes_a_script_of_python(path):
+    """With every line of code in it."""
+    book = nbformat.read(path, 4)
+    script, resources = ScriptExporter().from_notebook_node(book)
+    assert resources["output_extension"] == ".py"
+    ast.parse(script)
+    code = "\n".join(cell.source for cell in book.cells if cell.cell_type == "code")
+    assert {line for line in code.splitlines()} <= {line for line in script.splitlines()}
+
+
+@pytest.mark.filterwarnings("ignore:Your element with mimetype")  # the empty output before a folded one
+@pytest.mark.parametrize("path", lessons(), ids=name_of)
+def test_nbconvert_makes_a_page_with_a_title_and_words_for_each_picture(path):
+    book = nbformat.read(path, 4)
+    page, _ = HTMLExporter(template_name="classic").from_notebook_node(book)
+    assert f"<title>{book.metadata.title}</title>" in page
+    pictures = [
+        output for cell in book.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
+    assert page.count("No description has been provided") == 0
+    assert page.count('src="data:image/png;base64,') == len(pictures)
 
 
 @pytest.mark.parametrize("path", lessons(), ids=name_of)
