@@ -179,7 +179,7 @@ def marker(shape: str, face: str, edge: str, label: str) -> dict:
     return {
         "linestyle": "",
         "marker": shape,
-        "markersize": 8 if shape.startswith("$") else 6,
+        "markersize": 6,
         "markerfacecolor": face,
         "markeredgecolor": edge,
         "markeredgewidth": 0.8 if shape.startswith("$") else 1.4,
