@@ -24,8 +24,8 @@ WORDS = """(cell, selector) => [...cell.querySelectorAll(selector)]
 SHOWN = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-label')].flatMap(label => {
     const slider = label.parentElement.querySelector('.noUi-target');
     const menu = label.parentElement.querySelector('select');
-    return slider ? [[label.innerText, slider.noUiSlider.get(true)]]
-        : menu ? [[label.innerText, menu.selectedIndex]] : [];
+    return slider ? [[label.textContent, slider.noUiSlider.get(true)]]
+        : menu ? [[label.textContent, menu.selectedIndex]] : [];
 }))"""
 # the numbers below a picture that are broken in two
 BROKEN = r"""cell => {
