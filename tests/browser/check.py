@@ -87,6 +87,8 @@ def check_widths(page: Page, cell: Locator) -> None:
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(100)
         assert cell.evaluate(BROKEN) == [], f"broken at {width}"
+        tracks = [track.bounding_box()["width"] for track in cell.locator(".noUi-target").all()]
+        assert min(tracks, default=99) > 60, f"a slider of {min(tracks):.0f} pixels at {width}"
         places = cell.evaluate(PLACES)
         for label, place in places.items():
             if label.startswith("n") and f"m{label[1:]}" in places:
