@@ -142,7 +142,8 @@ def encoded(picture: Image.Image, **options: Any) -> str:
 
 def sized(label: int = 90, width: int = 310) -> dict[str, dict[str, str]]:
     """Options of a control that is `width` pixels wide, `label` of them for its description."""
-    return {"style": {"description_width": f"{label}px"}, "layout": {"width": f"{width}px"}}
+    wraps = {"flex_flow": "row wrap", "height": "auto"} if label > 200 else {}  # a phone has no room beside it
+    return {"style": {"description_width": f"{label}px"}, "layout": {"width": f"{width}px", **wraps}}
 
 
 def slider(

@@ -24,8 +24,8 @@ WORDS = """(cell, selector) => [...cell.querySelectorAll(selector)]
 SHOWN = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-label')].flatMap(label => {
     const slider = label.parentElement.querySelector('.noUi-target');
     const menu = label.parentElement.querySelector('select');
-    return slider ? [[label.innerText, slider.noUiSlider.get(true)]]
-        : menu ? [[label.innerText, menu.selectedIndex]] : [];
+    return slider ? [[label.textContent, slider.noUiSlider.get(true)]]
+        : menu ? [[label.textContent, menu.selectedIndex]] : [];
 }))"""
 # the numbers below a picture that are broken in two
 BROKEN = r"""cell => {
@@ -89,6 +89,8 @@ def check_widths(page: Page, cell: Locator) -> None:
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(100)
         assert cell.evaluate(BROKEN) == [], f"broken at {width}"
+        tracks = [track.bounding_box()["width"] for track in cell.locator(".noUi-target").all()]
+        assert min(tracks, default=99) > 60, f"a slider of {min(tracks):.0f} pixels at {width}"
         places = cell.evaluate(PLACES)
         for label, place in places.items():
             if label.startswith("n") and f"m{label[1:]}" in places:

@@ -107,7 +107,7 @@ def serve(**more: str) -> Iterator[str]:
 
 
 def wait_for(address: str) -> str:
-    for _ in range(300):
+    for _ in range(1200):  # two minutes: a busy machine is slow to start
         try:
             urllib.request.urlopen(f"{address}/api").close()
             return address

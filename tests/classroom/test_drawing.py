@@ -224,18 +224,17 @@ def test_a_readers_own_figures_stay_as_they_were():
     assert (done.returncode, done.stderr) == (0, "")
 
 
+SHOWN = """
+import hashlib
+from helpers.classroom import bilingual
+from helpers.lessons.softmax.explore import temperature
+print(hashlib.sha256(temperature()._view.value.encode()).hexdigest())
+"""
+
+
 @pytest.mark.parametrize("variable", ["HOME", "MPLCONFIGDIR"])
-def test_nothing_is_printed_where_no_folder_can_be_written(variable):
-    script = "from helpers.classroom import bilingual\nfrom helpers.lessons.softmax.explore import temperature\n"
-    done = run(script + "temperature()", **{"MPLCONFIGDIR": "", variable: "/dev/null/nowhere"})
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
-
-
-def test_a_matplotlibrc_changes_no_picture(tmp_path):
+def test_a_matplotlibrc_changes_no_picture_and_nothing_is_noted_where_no_folder_can_be_written(variable, tmp_path):
     (tmp_path / "matplotlibrc").write_text("figure.facecolor: black\nfont.size: 30\nlines.linewidth: 8\n")
-    script = (
-        "import hashlib\nfrom helpers.lessons.softmax.explore import temperature\n"
-        "print(hashlib.sha256(temperature()._view.value.encode()).hexdigest())"
-    )
-    odd = run(script, MATPLOTLIBRC=str(tmp_path))
-    assert odd.stdout.strip() == hashlib.sha256(temperature()._view.value.encode()).hexdigest()
+    done = run(SHOWN, **{"MPLCONFIGDIR": "", "MATPLOTLIBRC": str(tmp_path), variable: "/dev/null/nowhere"})
+    assert done.stderr == ""
+    assert done.stdout.strip() == hashlib.sha256(temperature()._view.value.encode()).hexdigest()

@@ -85,10 +85,10 @@ def skyline(
     def draw(**values: float) -> str:
         n = np.array([values[f"n{i}"] for i in range(1, K + 1)])
         m = np.array([values[f"m{i}"] for i in range(1, K + 1)])
-        weights = {side: token_weights(n, rule).numpy() for side, rule in RULES.items()}
+        weights = {side: token_weights(n.tolist(), rule).numpy() for side, rule in RULES.items()}
         ratios = weights["naive"] / weights["fair"]
         G, A = ((n * weight) @ m for weight in weights.values())
-        difference = gap(n, m).item()
+        difference = gap(n.tolist(), m.tolist()).item()
 
         colours = [RED if ratio > 1 else PALE if ratio < 1 else BLUE for ratio in ratios]
         for side, weight in weights.items():

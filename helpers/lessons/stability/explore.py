@@ -114,6 +114,7 @@ def cliff() -> Explorer:
     map_.set_yticks(range(4), RECIPES)
     map_.set_title(say("损失：每个倍数，四种写法", "the loss at each scale, by four recipes"))
     map_.minorticks_off()
+    map_.spines["left"].set_bounds(3.6, -0.5)  # the room above is for the present scale
     here = map_.axvline(1, ymax=0.9, color=INK, linewidth=1.5, zorder=1, gid="here", animated=True)
     caption = map_.text(1, -0.6, "", ha="center", va="bottom", gid="here-number", animated=True)
     styles = {
@@ -179,7 +180,7 @@ def marker(shape: str, face: str, edge: str, label: str) -> dict:
     return {
         "linestyle": "",
         "marker": shape,
-        "markersize": 8 if shape.startswith("$") else 6,
+        "markersize": 6,
         "markerfacecolor": face,
         "markeredgecolor": edge,
         "markeredgewidth": 0.8 if shape.startswith("$") else 1.4,
