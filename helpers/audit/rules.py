@@ -1,0 +1,197 @@
+"""Which rule gives the weights that were read? w d must be one constant a window, for a denominator d that loops use.
+
+A candidate is a set of positions, a denominator and a constant; it predicts every weight of every step of every
+partition. The simplest that predicts them all is the rule.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from .layout import Layout
+from .structure import Aligned
+
+__all__ = ["Match", "find"]
+
+# What may be counted, and the fault of counting it; "own" counts the positions that are in the loss.
+COUNTS = {
+    "own": (),
+    "unshifted": ("unshifted_count",),
+    "targets": ("prompt_count",),
+    "real": ("attention_count",),
+    "padded": ("padded_count",),
+    "padded_targets": ("padded_count",),
+    "valid": (),
+}
+REPLACING = {"labels_not_shifted": "here", "labels_shifted_twice": "twice"}
+ADDING = {"padding_in_loss": "padding", "left_padding": "left", "packed_boundary": "boundary"}
+RULES = ("token_mean", "mean_of_means", "sequence_mean", "sum")
+
+
+@dataclass(frozen=True)
+class Match:
+    """A rule that fits, its faults, a note where the rule's name says too little, and the scale of each step.
+
+    `scales`: for each partition (steps,), by what the gradient was multiplied after the rule; 1 unless clipped.
+    `constants`: for each partition (R,), the factor that the faults stand for.
+    """
+
+    rule: str
+    faults: tuple[str, ...]
+    note: str
+    scales: tuple[Tensor, ...]
+    constants: tuple[Tensor, ...]
+
+
+class _Table:
+    """All weights that were read, in one row: entries (step, column) of every partition, and groups of equal columns."""
+
+    def __init__(self, partitions: list[Aligned], clipped: list[Tensor], smoothed: float) -> None:
+        self.partitions = partitions
+        kinds = {"token", "masked", *REPLACING.values(), *ADDING.values()}
+        index, inside, observed, step, largest, self.kind, self.row, self.count = [], [], [], [], [], [], [], []
+        self.steps = [len(aligned.coefficients) for aligned in partitions]
+        places = steps = 0
+        for aligned in partitions:
+            columns = aligned.reading.columns
+            chosen = [i for i, column in enumerate(columns) if column.kind in kinds]
+            rows = torch.tensor([columns[i].row for i in chosen])
+            used, group = aligned.reading.group[chosen].unique(return_inverse=True)
+            values = aligned.coefficients[:, used] / (1 - smoothed)
+            for number, line in enumerate(values):
+                index.append(group + places + number * len(used))
+                step.append(torch.full((len(used),), steps + number))
+                largest.append(torch.full((len(used),), line.abs().max().item()))
+            inside.append(aligned.inside[:, rows].reshape(-1))
+            observed.append(values.reshape(-1))
+            self.kind.append([columns[i].kind for i in chosen])
+            self.row.append(rows)
+            self.count.append(torch.tensor([float(columns[i].count) for i in chosen], dtype=torch.float64))
+            places, steps = places + values.numel(), steps + len(values)
+        self.index, self.inside, self.observed = torch.cat(index), torch.cat(inside), torch.cat(observed)
+        self.step, self.largest, self.free = torch.cat(step), torch.cat(largest), torch.cat(clipped)
+
+    def spread(self, per_row: list[Tensor]) -> Tensor:
+        """One value a row (R,) for each partition -> one an entry."""
+        return torch.cat([v[r].repeat(n) for v, r, n in zip(per_row, self.row, self.steps, strict=True)])
+
+    def among(self, kinds: set[str]) -> Tensor:
+        """Whether an entry is inside its step and of these kinds."""
+        of = [torch.tensor([kind in kinds for kind in names]) for names in self.kind]
+        return self.inside & torch.cat([mask.repeat(n) for mask, n in zip(of, self.steps, strict=True)])
+
+    def grouped(self, entries: Tensor) -> Tensor:
+        """The sum of the entries of equal columns."""
+        return torch.zeros_like(self.observed).index_add(0, self.index, entries)
+
+    def fit(self, predicted: Tensor, tolerance: float) -> Tensor | None:
+        """The scale of each step if the prediction holds everywhere, else None."""
+        zeros = torch.zeros(len(self.free), dtype=torch.float64)
+        products = zeros.index_add(0, self.step, predicted * self.observed)
+        squares = zeros.index_add(0, self.step, predicted * predicted)
+        scale = torch.where(self.free & (squares > 0), products / squares.clamp(min=1e-300), 1.0)
+        close = (predicted * scale[self.step] - self.observed).abs() <= tolerance * self.largest
+        return scale if bool(close.all()) and bool((scale > 0).all()) else None
+
+
+def find(
+    partitions: list[Aligned],
+    rows: list[dict[str, list[int]]],
+    families: tuple[str, ...],
+    clipped: list[Tensor],
+    smoothed: float,
+    tolerance: float,
+) -> list[Match]:
+    """All candidates that predict what was read, the simplest first. `smoothed` is the share of label smoothing."""
+    table = _Table(partitions, clipped, smoothed)
+    matches = []
+    for kinds, base in _sets(families):
+        among = table.among(kinds)
+        present = table.grouped(among.double()) > 0
+        if not torch.equal(present, table.observed.abs() > tolerance * table.largest):
+            continue
+        for variant in range(max(len(aligned.layouts) for aligned in partitions)):
+            layouts = [aligned.layouts[min(variant, len(aligned.layouts) - 1)] for aligned in partitions]
+            own = []
+            for numbers, names, counts, layout in zip(table.row, table.kind, table.count, layouts, strict=True):
+                mask = torch.tensor([name in kinds for name in names])
+                own.append(torch.zeros(layout.size, dtype=torch.float64).index_add(0, numbers[mask], counts[mask]))
+            units = [list(_units(layout, layout.measure(rows), o)) for layout, o in zip(layouts, own, strict=True)]
+            for candidates in zip(*units, strict=True):
+                rule, faults, note, _ = candidates[0]
+                unit = table.spread([candidate[3] for candidate in candidates])
+                for extra, factors in _factors(layouts):
+                    predicted = table.grouped(torch.where(among, unit * table.spread(factors), 0.0))
+                    scale = table.fit(predicted, tolerance)
+                    if scale is not None:
+                        every = tuple(dict.fromkeys((*base, *faults, *extra)))
+                        matches.append(Match(rule, every, note, tuple(scale.split(table.steps)), tuple(factors)))
+    return sorted(matches, key=lambda match: (len(match.faults), RULES.index(match.rule), bool(match.note)))
+
+
+def _sets(families: tuple[str, ...]) -> Iterator[tuple[set[str], tuple[str, ...]]]:
+    """The kinds of columns that may be in the loss, and the faults that this is."""
+    replacing = {REPLACING[name] for name in families if name in REPLACING}
+    adding = {ADDING[name] for name in families if name in ADDING}
+    if replacing:
+        yield replacing | adding, ()
+        return
+    yield {"token"} | adding, ()
+    yield {"token", "masked"} | adding, ("prompt_in_loss",)
+
+
+def _units(
+    layout: Layout, measured: dict[str, Tensor], own: Tensor
+) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
+    """(rule, faults, note, w (R,)): what a token of each row weighs by each rule, with the constant 1."""
+    counts = {"own": own, **measured}
+    del counts["rows"]
+    if torch.equal(own, counts["valid"]):
+        del counts["valid"]
+    world, k = layout.world, layout.steps()
+    places = {"window": (1.0, "token_mean", ()), "micro": (k * world, "mean_of_means", ())}
+    if world > 1:
+        places["rank"] = (float(world), "mean_of_means", ("local_count",))
+    rows = torch.ones(layout.size, dtype=torch.float64)
+    for name, per_row in counts.items():
+        for scope, (parts, rule, faults) in places.items():
+            yield rule, (*COUNTS[name], *faults), "", _inverse(parts * layout.total(per_row, scope))
+        for scope, (parts, _, faults) in places.items():
+            rule = "sequence_mean" if scope != "micro" else "mean_of_means"
+            note = "" if scope != "micro" else "rows"
+            weight = _inverse(parts * per_row * layout.total(rows, scope))
+            yield rule, (*COUNTS[name], *faults), note, weight
+        share = layout.total(rows, "micro") / layout.total(rows, "window").clamp(min=1)
+        yield "mean_of_means", COUNTS[name], "by rows", share * _inverse(layout.total(per_row, "micro"))
+    yield "sum", (), "", rows / world
+    for scope, (parts, _, _) in places.items():
+        yield "sum", (), "", _inverse(parts * layout.total(rows, scope))
+
+
+def _inverse(values: Tensor) -> Tensor:
+    return torch.where(values > 0, 1 / values.clamp(min=1e-300), 0.0)
+
+
+def _factors(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
+    """(faults, constants): the constants that loops have too much, (R,) for each partition, each once."""
+    found: list[tuple[tuple[str, ...], list[Tensor]]] = []
+    for power, fault in ((0, ()), (1, ("times_world",)), (-1, ("over_world",))):
+        for times, over, name in (
+            ("", "", ()), ("k", "K", ("fixed_divisor",)), ("K", "", ("times_K",)), ("k", "", ("times_K",)),
+            ("", "K", ("over_K",)), ("", "k", ("over_K",)), ("k", "KK", ("over_K",)), ("", "KK", ("over_K",)),
+            ("", "kK", ("over_K",)), ("", "kk", ("over_K",)), ("KK", "", ("times_K",)), ("kk", "", ("times_K",)),
+        ):  # fmt: skip
+            constants = []
+            for layout in layouts:
+                values = {"k": layout.steps(), "K": torch.full((layout.size,), float(layout.K), dtype=torch.float64)}
+                constant = torch.full((layout.size,), float(layout.world) ** power, dtype=torch.float64)
+                for letter in times:
+                    constant = constant * values[letter]
+                for letter in over:
+                    constant = constant / values[letter].clamp(min=1)
+                constants.append(constant)
+            if not any(all(map(torch.equal, constants, other)) for _, other in found):
+                found.append(((*name, *fault), constants))
+    return found

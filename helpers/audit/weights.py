@@ -1,0 +1,170 @@
+"""Reads the weights back: which combination of the columns is the gradient of a step? Least squares has the answer.
+
+The columns of tokens are nearly orthogonal in `AuditLM` (the condition number of the normalised ones is 1.49), so
+each weight comes back to 1e-15. Columns that are equal, as those of equal prefixes, are solved as one: their sum.
+"""
+
+from dataclasses import dataclass
+from itertools import combinations
+
+import torch
+from torch import Tensor
+
+from .layout import Layout
+from .recording import Run
+from .reference import FAMILIES, Column, Reference
+
+__all__ = ["EXACT", "UNEXPLAINED", "Reading", "gradients", "read"]
+
+EXACT = 1e-6  # what may stay unexplained in float64, as a part of the gradient's norm
+ROUNDED = 1e-5  # the same where a narrower type rounds, if further columns are to explain it
+UNEXPLAINED = 0.03  # more than rounding can be
+CONDITION = 1e4  # beyond it the columns are not independent enough to be told apart
+
+
+@dataclass
+class Reading:
+    """One partition, read: coefficients (steps, G) of groups of equal columns.
+
+    `group` (C,): the group of each of the C `columns`; the first of them are the tokens. `residual` (steps,): the
+    part of the gradient's norm that no column explains. `norm` (steps,): the norm of the whole gradient.
+    """
+
+    layout: Layout
+    columns: list[Column]
+    group: Tensor
+    coefficients: Tensor
+    residual: Tensor
+    norm: Tensor
+    gradients: Tensor
+    matrix: Tensor
+
+    def shares(self) -> Tensor:
+        """(steps, C): the coefficient of each column; equal columns share theirs equally."""
+        sizes = torch.bincount(self.group, minlength=self.coefficients.shape[1])
+        return (self.coefficients / sizes)[:, self.group]
+
+
+def gradients(run: Run, names: list[str], reference: Reference) -> tuple[Tensor, Tensor]:
+    """The kept coordinates (steps, P) and the norms (steps,) of a run, over the parameters in `names`."""
+    rows, norms = [], []
+    for step in run.steps:
+        parts, total = [], 0.0
+        for name in names:
+            pick, start = reference.picks[name], reference.start[name]
+            zeros = torch.zeros(start.numel() if pick is None else len(pick), dtype=torch.float64)
+            kept, square = step.get(name, (zeros, 0.0))
+            parts.append(kept)
+            total += square
+        rows.append(torch.cat(parts))
+        norms.append(total**0.5)
+    return torch.stack(rows), torch.tensor(norms, dtype=torch.float64)
+
+
+def read(
+    runs: list[Run], layouts: list[Layout], reference: Reference, names: list[str]
+) -> tuple[list[Reading], tuple[str, ...], bool]:
+    """The readings of all partitions, the families that were needed besides the tokens, and whether they can be told.
+
+    The smallest set of families that explains every gradient wins: to 1e-6 in float64, to 1e-5 or, failing that,
+    to 3 % in narrower types. If none does, the reading is that of the tokens alone.
+    """
+    keep = torch.cat(
+        [
+            torch.full((p.numel() if reference.picks[n] is None else len(reference.picks[n]),), n in names)
+            for n, p in reference.start.items()
+        ]
+    )
+    given = [gradients(run, names, reference) for run in runs]
+    exact = reference.exact and all(run.exact for run in runs)
+
+    def attempt(families: tuple[str, ...]) -> list[Reading] | None:
+        readings = []
+        for layout, (gradient, norm) in zip(layouts, given, strict=True):
+            columns = list(reference.tokens())
+            for family in families:
+                columns += reference.family(family, layout)
+            readings.append(_solve(layout, columns, keep, gradient, norm))
+        return None if any(reading is None for reading in readings) else readings
+
+    alone = attempt(())
+    if alone is None:
+        return [], (), False
+    sets = [()] + [(name,) for name in FAMILIES] + list(combinations(FAMILIES, 2))
+    limits = [EXACT] if exact else [ROUNDED, UNEXPLAINED]
+    tried: dict[tuple[str, ...], float] = {(): _worst(alone)}
+    for limit in limits:
+        if tried[()] <= limit:
+            return alone, (), True
+    promising = _screen(reference, layouts, keep, given)
+    for limit in limits:
+        for families in sets[1:]:
+            if promising(families) <= max(2 * limit, 1e-5):
+                readings = attempt(families)
+                if readings is not None and _worst(readings) <= limit:
+                    return readings, families, True
+    return alone, (), True
+
+
+def _worst(readings: list[Reading]) -> float:
+    return max(reading.residual.max().item() for reading in readings)
+
+
+def _solve(layout: Layout, columns: list[Column], keep: Tensor, gradient: Tensor, norm: Tensor) -> Reading | None:
+    """None where the columns are not independent."""
+    whole = torch.stack([column.gradient[keep] for column in columns], 1)
+    group, first = _groups(whole)
+    matrix = whole[:, first]
+    lengths = matrix.norm(dim=0)
+    orthogonal, triangle = torch.linalg.qr(matrix / lengths)
+    diagonal = torch.linalg.svdvals(triangle)
+    if len(diagonal) < len(first) or diagonal[0] > CONDITION * diagonal[-1]:
+        return None
+    projected = orthogonal.T @ gradient.T
+    solved = torch.linalg.solve_triangular(triangle, projected, upper=True)
+    left = (gradient.T - orthogonal @ projected).norm(dim=0)
+    own = gradient.norm(dim=1)
+    residual = torch.where(own > 0, left / own.clamp(min=1e-300), 0.0)
+    return Reading(layout, columns, group, (solved.T / lengths), residual, norm, gradient, whole)
+
+
+def _groups(columns: Tensor) -> tuple[Tensor, list[int]]:
+    """(P, C) -> the group of each column, (C,), and the first column of each group."""
+    products = columns.T @ columns
+    squares = products.diagonal()
+    distances = squares[:, None] + squares[None, :] - 2 * products
+    equal = distances <= 1e-12 * squares[:, None].maximum(squares[None, :])
+    first = equal.int().argmax(1)
+    kept = first.unique()
+    return torch.searchsorted(kept, first), kept.tolist()
+
+
+def _screen(reference: Reference, layouts: list[Layout], keep: Tensor, given: list[tuple[Tensor, Tensor]]):
+    """How much would stay unexplained with some families, by normal equations."""
+    cache: dict[tuple[str, ...], float] = {}
+    prepared = []
+    for layout, (gradient, _) in zip(layouts, given, strict=True):
+        columns = [(None, column) for column in reference.tokens()]
+        for family in FAMILIES:
+            columns += [(family, column) for column in reference.family(family, layout)]
+        matrix = torch.stack([column.gradient[keep] for _, column in columns], 1)
+        matrix = matrix / matrix.norm(dim=0).clamp(min=1e-300)
+        prepared.append(([f for f, _ in columns], matrix.T @ matrix, matrix.T @ gradient.T, gradient.square().sum(1)))
+
+    def left(families: tuple[str, ...]) -> float:
+        if families not in cache:
+            worst = 0.0
+            for kinds, gram, products, squares in prepared:
+                index = torch.tensor([i for i, kind in enumerate(kinds) if kind is None or kind in families])
+                small = gram[index][:, index] + 1e-13 * torch.eye(len(index), dtype=gram.dtype)
+                factor, failed = torch.linalg.cholesky_ex(small)
+                if failed:
+                    return cache.setdefault(families, float("inf"))
+                solved = torch.cholesky_solve(products[index], factor)
+                explained = (solved * products[index]).sum(0)
+                rest = (squares - explained).clamp(min=0) / squares.clamp(min=1e-300)
+                worst = max(worst, rest.max().item() ** 0.5)
+            cache[families] = worst
+        return cache[families]
+
+    return left
