@@ -14,7 +14,8 @@ drawn; code that behaves otherwise when it is audited.
 """
 
 from .auditor import audit
+from .ranks import in_ranks
 from .rows import AuditLM, collate, default_rows
 from .verdict import Verdict
 
-__all__ = ["AuditLM", "Verdict", "audit", "collate", "default_rows"]
+__all__ = ["AuditLM", "Verdict", "audit", "collate", "default_rows", "in_ranks"]

@@ -20,6 +20,7 @@ from .weights import EXACT, UNEXPLAINED, read
 
 __all__ = ["diagnose"]
 
+OF_K = {"times_K", "over_K", "fixed_divisor"}  # say nothing where a window is not what was asked for
 REMARKS = ("label_smoothing", "z_loss")  # families that are no faults
 
 
@@ -58,17 +59,19 @@ def diagnose(
     rule, best = "unknown", matches[0] if matches else None
     if best:
         rule = best.rule
-        faults |= set(best.faults)
+        faults |= set(best.faults) - (OF_K if faults & {"no_accumulation", "shuffled"} else set())
         remarks += matched(matches, bool(torch.cat(clipped).any()))
     elif not families and not unexplained and clipped_too_early(partitions, clipped, tolerance):
         faults.add("clipped_too_early")
     elif not unexplained and regular:
-        remarks += [remark for a, w in zip(partitions, wanted, strict=True) for remark in odd_weights(a, w, tolerance)]
+        odd = [odd_weights(aligned, right, tolerance) for aligned, right in zip(partitions, wanted, strict=True)]
+        remarks += next((found for found in odd if found), [])
     if any(bool(steps.any()) for steps in clipped):
         remarks.append(clip_remark(torch.cat([a.reading.norm for a in partitions]).max().item()))
     remarks += noise(residual, exact, unexplained, tolerance)
     remarks += ran(runs, reference, names, rule)
 
+    comparable = not unexplained and (best is not None or not any(bool(steps.any()) for steps in clipped))
     steps: list[Step] = []
     for number, (run, aligned, right) in enumerate(zip(runs, partitions, wanted, strict=True)):
         logged, remark = logged_losses(run.returned, len(run.steps))
@@ -78,7 +81,7 @@ def diagnose(
         constants = best.constants[number] if best else torch.ones(aligned.reading.layout.size)
         for (line, candidates), inside in zip(lines, aligned.inside, strict=True):
             factors = sorted({1.0, *constants[inside].tolist()})
-            if line.logged is not None and not unexplained:
+            if line.logged is not None and comparable:
                 if not same_as_logged(line.logged, candidates, factors, tolerance):
                     faults.add("logged_not_descended")
     tokens = len(reference.tokens())

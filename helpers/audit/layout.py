@@ -32,13 +32,13 @@ class Layout:
 
     def place(self, scope: str) -> Tensor:
         """(R,): the number of the window, of the rank's part of a window, or of the micro-batch that a row is in."""
-        places = torch.full((self.size,), -1)
+        places = [-1] * self.size
         for number, window in enumerate(self.windows):
             for position, micro in enumerate(window):
-                rank = position % self.world
-                value = {"window": number, "rank": number * self.world + rank, "micro": micro}[scope]
-                places[self.micro_batches[micro]] = value
-        return places
+                rank = number * self.world + position % self.world
+                for row in self.micro_batches[micro]:
+                    places[row] = {"window": number, "rank": rank, "micro": micro}[scope]
+        return torch.tensor(places)
 
     def total(self, per_row: Tensor, scope: str) -> Tensor:
         """(R,) -> (R,): for each row, the sum of `per_row` over the window, rank or micro-batch that it is in."""

@@ -43,7 +43,7 @@ def matched(matches: list[Match], clipped: bool) -> list[Remark]:
         found.append(notes[best.note])
     others = [match.rule if clipped or not match.faults else ", ".join((match.rule, *match.faults)) for match in matches]
     mine = best.rule if clipped or not best.faults else ", ".join((best.rule, *best.faults))
-    others = [other for other in dict.fromkeys(others) if other != mine]
+    others = [other for other in dict.fromkeys(others) if other != mine and not (clipped and other == "sum")]
     if others:
         listed = "; ".join(others[:4])
         zh = f"在这些行和拆法上，下面的规则给出同样的权重，分不开：{listed}"

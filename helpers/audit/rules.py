@@ -84,16 +84,17 @@ class _Table:
 
     def grouped(self, entries: Tensor) -> Tensor:
         """The sum of the entries of equal columns."""
-        return torch.zeros_like(self.observed).index_add(0, self.index, entries)
+        zeros = torch.zeros(*entries.shape[:-1], len(self.observed), dtype=torch.float64)
+        return zeros.index_add(-1, self.index, entries)
 
-    def fit(self, predicted: Tensor, tolerance: float) -> Tensor | None:
-        """The scale of each step if the prediction holds everywhere, else None."""
-        zeros = torch.zeros(len(self.free), dtype=torch.float64)
-        products = zeros.index_add(0, self.step, predicted * self.observed)
-        squares = zeros.index_add(0, self.step, predicted * predicted)
+    def fit(self, predicted: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+        """Predictions (F, groups) -> whether each holds everywhere, (F,), and the scales of the steps, (F, steps)."""
+        zeros = torch.zeros(len(predicted), len(self.free), dtype=torch.float64)
+        products = zeros.index_add(1, self.step, predicted * self.observed)
+        squares = zeros.index_add(1, self.step, predicted * predicted)
         scale = torch.where(self.free & (squares > 0), products / squares.clamp(min=1e-300), 1.0)
-        close = (predicted * scale[self.step] - self.observed).abs() <= tolerance * self.largest
-        return scale if bool(close.all()) and bool((scale > 0).all()) else None
+        close = (predicted * scale[:, self.step] - self.observed).abs() <= tolerance * self.largest
+        return close.all(1) & (scale > 0).all(1), scale
 
 
 def find(
@@ -118,16 +119,19 @@ def find(
             for numbers, names, counts, layout in zip(table.row, table.kind, table.count, layouts, strict=True):
                 mask = torch.tensor([name in kinds for name in names])
                 own.append(torch.zeros(layout.size, dtype=torch.float64).index_add(0, numbers[mask], counts[mask]))
-            units = [list(_units(layout, layout.measure(rows), o)) for layout, o in zip(layouts, own, strict=True)]
+            extras = _factors(layouts)
+            spread = torch.stack([table.spread(factors) for _, factors in extras])
+            counts = [{"own": o, **layout.measure(rows)} for o, layout in zip(own, layouts, strict=True)]
+            different = [name for name in COUNTS if name == "own" or not all(torch.equal(c[name], c["own"]) for c in counts)]
+            units = [list(_units(layout, {name: c[name] for name in different})) for layout, c in zip(layouts, counts, strict=True)]
             for candidates in zip(*units, strict=True):
                 rule, faults, note, _ = candidates[0]
                 unit = table.spread([candidate[3] for candidate in candidates])
-                for extra, factors in _factors(layouts):
-                    predicted = table.grouped(torch.where(among, unit * table.spread(factors), 0.0))
-                    scale = table.fit(predicted, tolerance)
-                    if scale is not None:
-                        every = tuple(dict.fromkeys((*base, *faults, *extra)))
-                        matches.append(Match(rule, every, note, tuple(scale.split(table.steps)), tuple(factors)))
+                fits, scales = table.fit(table.grouped(torch.where(among, unit * spread, 0.0)), tolerance)
+                for place in fits.nonzero().squeeze(1).tolist():
+                    extra, factors = extras[place]
+                    every = tuple(dict.fromkeys((*base, *faults, *extra)))
+                    matches.append(Match(rule, every, note, scales[place].split(table.steps), tuple(factors)))
     return sorted(matches, key=lambda match: (len(match.faults), RULES.index(match.rule), bool(match.note)))
 
 
@@ -143,13 +147,9 @@ def _sets(families: tuple[str, ...]) -> Iterator[tuple[set[str], tuple[str, ...]
 
 
 def _units(
-    layout: Layout, measured: dict[str, Tensor], own: Tensor
+    layout: Layout, counts: dict[str, Tensor]
 ) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
     """(rule, faults, note, w (R,)): what a token of each row weighs by each rule, with the constant 1."""
-    counts = {"own": own, **measured}
-    del counts["rows"]
-    if torch.equal(own, counts["valid"]):
-        del counts["valid"]
     world, k = layout.world, layout.steps()
     places = {"window": (1.0, "token_mean", ()), "micro": (k * world, "mean_of_means", ())}
     if world > 1:
@@ -177,6 +177,10 @@ def _inverse(values: Tensor) -> Tensor:
 def _factors(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
     """(faults, constants): the constants that loops have too much, (R,) for each partition, each once."""
     found: list[tuple[tuple[str, ...], list[Tensor]]] = []
+    known = [
+        {"k": layout.steps(), "K": torch.full((layout.size,), float(layout.K), dtype=torch.float64)}
+        for layout in layouts
+    ]
     for power, fault in ((0, ()), (1, ("times_world",)), (-1, ("over_world",))):
         for times, over, name in (
             ("", "", ()), ("k", "K", ("fixed_divisor",)), ("K", "", ("times_K",)), ("k", "", ("times_K",)),
@@ -184,8 +188,7 @@ def _factors(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]
             ("", "kK", ("over_K",)), ("", "kk", ("over_K",)), ("KK", "", ("times_K",)), ("kk", "", ("times_K",)),
         ):  # fmt: skip
             constants = []
-            for layout in layouts:
-                values = {"k": layout.steps(), "K": torch.full((layout.size,), float(layout.K), dtype=torch.float64)}
+            for layout, values in zip(layouts, known, strict=True):
                 constant = torch.full((layout.size,), float(layout.world) ** power, dtype=torch.float64)
                 for letter in times:
                     constant = constant * values[letter]

@@ -78,13 +78,15 @@ def read(
     given = [gradients(run, names, reference) for run in runs]
     exact = reference.exact and all(run.exact for run in runs)
 
+    factors: dict[tuple[int, ...], tuple] = {}
+
     def attempt(families: tuple[str, ...]) -> list[Reading] | None:
         readings = []
         for layout, (gradient, norm) in zip(layouts, given, strict=True):
             columns = list(reference.tokens())
             for family in families:
                 columns += reference.family(family, layout)
-            readings.append(_solve(layout, columns, keep, gradient, norm))
+            readings.append(_solve(layout, columns, keep, gradient, norm, factors))
         return None if any(reading is None for reading in readings) else readings
 
     alone = attempt(())
@@ -110,15 +112,19 @@ def _worst(readings: list[Reading]) -> float:
     return max(reading.residual.max().item() for reading in readings)
 
 
-def _solve(layout: Layout, columns: list[Column], keep: Tensor, gradient: Tensor, norm: Tensor) -> Reading | None:
-    """None where the columns are not independent."""
-    whole = torch.stack([column.gradient[keep] for column in columns], 1)
-    group, first = _groups(whole)
-    matrix = whole[:, first]
-    lengths = matrix.norm(dim=0)
-    orthogonal, triangle = torch.linalg.qr(matrix / lengths)
-    diagonal = torch.linalg.svdvals(triangle)
-    if len(diagonal) < len(first) or diagonal[0] > CONDITION * diagonal[-1]:
+def _solve(
+    layout: Layout, columns: list[Column], keep: Tensor, gradient: Tensor, norm: Tensor, factors: dict
+) -> Reading | None:
+    """None where the columns are not independent. `factors` keeps what was factored for the same columns."""
+    key = tuple(map(id, columns))
+    if key not in factors:
+        whole = torch.stack([column.gradient[keep] for column in columns], 1)
+        group, first = _groups(whole)
+        lengths = whole[:, first].norm(dim=0)
+        factors[key] = whole, group, lengths, *torch.linalg.qr(whole[:, first] / lengths)
+    whole, group, lengths, orthogonal, triangle = factors[key]
+    values = torch.linalg.svdvals(triangle)
+    if len(triangle) < len(lengths) or not values[0] <= CONDITION * values[-1]:
         return None
     projected = orthogonal.T @ gradient.T
     solved = torch.linalg.solve_triangular(triangle, projected, upper=True)
