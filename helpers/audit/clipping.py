@@ -7,9 +7,8 @@ from .structure import Aligned
 
 __all__ = ["clipped_steps", "clipped_too_early"]
 
-# Norms that people clip at, and what `clip_grad_norm_` adds to the norm before it divides.
-USUAL_NORMS = (0.1, 0.25, 0.3, 0.5, 1.0, 2.0, 5.0, 10.0)
-ADDED = 1e-6
+ADDED = 1e-6  # what `clip_grad_norm_` adds to the norm before it divides
+USUAL = 0.05  # people clip at multiples of this
 
 
 def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: float) -> list[Tensor]:
@@ -25,7 +24,7 @@ def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: fl
     level = (norms - largest).abs() <= (tolerance * largest if noisy else max(1e-5 * largest, ADDED))
     ratios = (norms / right.clamp(min=1e-300))[level]
     differ = len(ratios) > 1 and ratios.max() > (1 + max(1e-3, 2 * tolerance)) * ratios.min()
-    usual = not noisy and any(abs(largest - norm) <= 1.1 * ADDED for norm in USUAL_NORMS)
+    usual = not noisy and largest > 0.9 * USUAL and abs(largest - round(largest / USUAL) * USUAL) <= 1.1 * ADDED
     if not differ and not usual:
         level = torch.zeros_like(level)
     return list(level.split([len(norm) for norm in wanted]))

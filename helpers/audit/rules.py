@@ -94,7 +94,8 @@ class _Table:
         squares = zeros.index_add(1, self.step, predicted * predicted)
         scale = torch.where(self.free & (squares > 0), products / squares.clamp(min=1e-300), 1.0)
         close = (predicted * scale[:, self.step] - self.observed).abs() <= tolerance * self.largest
-        return close.all(1) & (scale > 0).all(1), scale
+        most = float("inf") if bool(self.free.all()) else 1 + tolerance  # clipping makes nothing larger
+        return close.all(1) & (scale > 0).all(1) & (scale <= most).all(1), scale
 
 
 def find(
