@@ -3,7 +3,6 @@
 import inspect
 from collections.abc import Callable, Sequence
 
-import torch
 from torch import nn
 
 from .diagnosis import diagnose
@@ -71,13 +70,13 @@ def audit(
         if runs[-1].error:
             zh, en = f"循环报错：{runs[-1].error}", f"the loop raised {runs[-1].error}"
             name = f"{layout.batch_size} × {layout.K}"
-            return Verdict("unknown", remarks=[in_language(language, f"{name}：{zh}", f"{name}: {en}")], language=language)
+            return Verdict(
+                "unknown", remarks=[in_language(language, f"{name}：{zh}", f"{name}: {en}")], language=language
+            )
     return _verdict(runs, layouts, reference, language)
 
 
-def _run(
-    train: Callable, epoch: bool, model: nn.Module, rows: list[dict], layout: Layout, reference: Reference
-) -> Run:
+def _run(train: Callable, epoch: bool, model: nn.Module, rows: list[dict], layout: Layout, reference: Reference) -> Run:
     for parameter in model.parameters():
         parameter.grad = None
     model.train()
@@ -111,7 +110,7 @@ def _verdict(runs: list[Run], layouts: list[Layout], reference: Reference, langu
     stepless = [layout for run, layout in zip(runs, layouts, strict=True) if not run.steps]
     if len(stepless) == len(runs):
         if any(run.moved for run in runs):
-            zh = "参数动了，却没有任何 torch.optim 的优化器走过一步：这里只看得到 torch.optim；改用 train(model, micro_batches)"
+            zh = "参数动了，却没有 torch.optim 的优化器走过一步：别的优化器看不到，改用 train(model, micro_batches)"
             en = (
                 "the parameters moved, but no optimizer of torch.optim took a step, and no other can be seen: "
                 "use the form train(model, micro_batches)"
@@ -151,7 +150,10 @@ def _is_epoch(train: object, language: str) -> bool:
 
 
 def _pairs(partitions: object, language: str) -> list[tuple[int, int]]:
-    zh, en = "partitions 必须是由 (batch_size, K) 组成的列表，都是正整数", "partitions must be pairs (batch_size, K) of positive integers"
+    zh, en = (
+        "partitions 必须是由 (batch_size, K) 组成的列表，都是正整数",
+        "partitions must be pairs (batch_size, K) of positive integers",
+    )
     if isinstance(partitions, str | dict) or not isinstance(partitions, Sequence) or not partitions:
         raise TypeError(in_language(language, f"{zh}，得到 {partitions!r}", f"{en}, got {partitions!r}"))
     pairs = []

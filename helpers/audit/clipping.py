@@ -41,7 +41,7 @@ def clipped_too_early(partitions: list[Aligned], clipped: list[Tensor], toleranc
     rising = {"N": True, "n_i": True}
     risen = {"N": False, "n_i": False}
     for aligned in partitions:
-        layout, shares = aligned.reading.layout, aligned.reading.shares()
+        layout, shares = aligned.reading.layout, aligned.shares()
         token = torch.tensor([column.kind == "token" for column in aligned.reading.columns])
         row = torch.tensor([column.row for column in aligned.reading.columns])
         for step, weights in enumerate(shares):

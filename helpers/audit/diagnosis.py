@@ -1,16 +1,19 @@
 """From the gradients of a loop to a verdict: read, align, find the rule, compare the logs."""
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
 from .clipping import clipped_steps, clipped_too_early
+from .columns import FAMILIES, Columns
 from .layout import Layout
 from .logs import descended, logged_losses, same_as_logged
 from .names import FAULTS
 from .recording import Run
-from .reference import FAMILIES, Reference
+from .reference import Reference
 from .remarks import clipped as clip_remark
-from .remarks import matched, noise, odd_weights, ran, shared
+from .remarks import matched, nan_log, noise, odd_weights, ran, shared
 from .rules import Match, find
 from .sentences import in_language
 from .shares import share
@@ -30,15 +33,18 @@ def diagnose(
     """The verdict on the runs of one loop, one for each layout; every run has a step, and no gradient is nan."""
     names = [n for n in reference.names if any(n in step for run in runs for step in run.steps)]
     exact = reference.exact and all(run.exact for run in runs)
-    readings, families, readable = read(runs, layouts, reference, names)
+    columns = Columns(reference)
+    readings, families, readable = read(runs, layouts, columns, names)
     if not readable:
-        zh = "这些行的词元梯度在这个模型里线性相关，读不出各自的权重：换更大的模型，或用 AuditLM"
-        en = "the tokens' gradients are not independent in this model, so no weight can be read: take a larger one, or AuditLM"
+        zh = "这些行的词元梯度在这个模型里线性相关，读不出各自的权重：换更大的模型"
+        en = "the tokens' gradients are not independent in this model, so no weight can be read: take a larger one"
         return Verdict("unknown", remarks=[in_language(language, zh, en)], language=language)
     residual = max(reading.residual.max().item() for reading in readings)
     unexplained = residual > (EXACT if exact else UNEXPLAINED)
     tolerance = EXACT if exact else max(2e-4, 5 * residual)
-    partitions = [align(reading, tolerance) for reading in readings]
+    partitions = [align(reading, max(tolerance, 5 * residual)) for reading in readings]
+    if residual > UNEXPLAINED:  # then rows cannot be told from noise
+        partitions = [replace(aligned, faults=[], remarks=[], fits=False) for aligned in partitions]
     wanted = [_right(aligned) for aligned in partitions]
     norms = [(w @ aligned.reading.matrix.T).norm(dim=1) for w, aligned in zip(wanted, partitions, strict=True)]
     clipped = clipped_steps(partitions, norms, tolerance)
@@ -81,17 +87,21 @@ def diagnose(
         constants = best.constants[number] if best else torch.ones(aligned.reading.layout.size)
         for (line, candidates), inside in zip(lines, aligned.inside, strict=True):
             factors = sorted({1.0, *constants[inside].tolist()})
-            if line.logged is not None and comparable:
-                if not same_as_logged(line.logged, candidates, factors, tolerance):
-                    faults.add("logged_not_descended")
-    tokens = len(reference.tokens())
+            if line.logged is None or not comparable:
+                continue
+            if not same_as_logged(line.logged, candidates, factors, tolerance):
+                faults.add("logged_not_descended")
+                remarks += nan_log(line) if line.logged != line.logged else []
+    tokens = len(columns.tokens())
+    pairs = [(layout.batch_size, layout.K) for layout in layouts]
+    weights = [aligned.reading.shares(inside=aligned.inside) for aligned in partitions]
     return Verdict(
         rule,
         [name for name in FAULTS if name in faults],
         list(dict.fromkeys(in_language(language, *remark) for remark in remarks)),
-        {(l.batch_size, l.K): r.shares()[:, :tokens].clone() for l, r in zip(layouts, readings, strict=True)},
-        {(l.batch_size, l.K): w[:, :tokens].clone() for l, w in zip(layouts, wanted, strict=True)},
-        torch.tensor([column.kind == "masked" for column in reference.tokens()]),
+        {pair: values[:, :tokens].clone() for pair, values in zip(pairs, weights, strict=True)},
+        {pair: values[:, :tokens].clone() for pair, values in zip(pairs, wanted, strict=True)},
+        torch.tensor([column.kind == "masked" for column in columns.tokens()]),
         steps,
         language,
     )

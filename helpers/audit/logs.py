@@ -21,13 +21,17 @@ def logged_losses(returned: object, steps: int) -> tuple[list[float | None], tup
     if not isinstance(values, list | tuple):
         values = [values]
     if len(values) != steps:
-        zh, en = f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较", (
-            f"the loop returned {len(values)} values for {steps} steps, so they were not compared"
+        zh, en = (
+            f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较",
+            (f"the loop returned {len(values)} values for {steps} steps, so they were not compared"),
         )
         return nothing, (zh, en)
     losses = [_number(value) for value in values]
     if any(loss is None and value is not None for loss, value in zip(losses, values, strict=True)):
-        return nothing, ("循环返回的不是数，没有拿它们比较", "what the loop returned are no numbers, so they were not compared")
+        return nothing, (
+            "循环返回的不是数，没有拿它们比较",
+            "what the loop returned are no numbers, so they were not compared",
+        )
     return losses, None
 
 
@@ -44,10 +48,8 @@ def descended(aligned: Aligned, scales: Tensor) -> list[list[float]]:
     ranks, what one rank has of it, before or after the sum is taken.
     """
     reading = aligned.reading
-    sizes = torch.bincount(reading.group, minlength=aligned.coefficients.shape[1])
-    shares = (aligned.coefficients / sizes)[:, reading.group] / scales[:, None]
     value = torch.tensor([column.value for column in reading.columns], dtype=torch.float64)
-    parts = shares * value
+    parts = aligned.shares() / scales[:, None] * value
     decay = torch.tensor([column.kind == "decay" for column in reading.columns])
     z = torch.tensor([column.kind == "z" for column in reading.columns])
     row = torch.tensor([column.row for column in reading.columns])

@@ -3,7 +3,10 @@
 __all__ = ["FAULTS", "RULES"]
 
 RULES = {
-    "token_mean": ("词元平均：窗口里每个有效词元的权重都是 1/N", "token mean: every valid token of a window weighs 1/N"),
+    "token_mean": (
+        "词元平均：窗口里每个有效词元的权重都是 1/N",
+        "token mean: every valid token of a window weighs 1/N",
+    ),
     "mean_of_means": (
         "平均的平均：每个微批次（或每个进程）的权重相同，所以结果随拆法而变",
         "mean of means: every micro-batch (or rank) weighs the same, so the result depends on the split",
@@ -24,7 +27,10 @@ FAULTS = {
         "除数固定为 K：最后一个不满的窗口被缩小了",
         "the divisor is K even where the last window holds fewer micro-batches, so that window is scaled down",
     ),
-    "times_K": ("梯度大了，倍数是微批次数 K：少除了一次 K", "the gradient is K times too large: a division by K is missing"),
+    "times_K": (
+        "梯度大了，倍数是微批次数 K：少除了一次 K",
+        "the gradient is K times too large: a division by K is missing",
+    ),
     "over_K": ("梯度被多除了一次 K", "the gradient is divided by K once too often"),
     "unshifted_count": (
         "数 N 时用的是移位前的标签，把没有预测对象的第一个标签也数了进去",

@@ -1,7 +1,7 @@
 """Ranks inside one process: threads with a real all-reduce between them, so that a cell can hold a data-parallel loop.
 
-Each thread has its own `ProcessGroupGloo`, and all share one `HashStore`: no port of the machine is taken by a server, no
-process started, nothing pickled. Where gloo finds no network address to bind to, a sum in memory takes its place.
+Each thread has its own `ProcessGroupGloo`, and all share one `HashStore`: no process is started, nothing pickled. Where
+gloo finds no network address to bind to, a sum in memory takes its place.
 """
 
 import threading
@@ -42,7 +42,11 @@ class SumInMemory:
 
 
 def in_ranks(
-    world: int, work: Callable[[int, Callable[[Tensor], None]], object], *, simulated: bool = False, language: str = "en"
+    world: int,
+    work: Callable[[int, Callable[[Tensor], None]], object],
+    *,
+    simulated: bool = False,
+    language: str = "en",
 ) -> list[object]:
     """`work(rank, all_reduce)` in `world` threads at once -> what each returns, in the order of the ranks.
 

@@ -7,8 +7,9 @@ from .recording import Run
 from .reference import Reference
 from .rules import Match
 from .structure import Aligned
+from .verdict import Step
 
-__all__ = ["clipped", "matched", "noise", "number", "odd_weights", "ran", "shared"]
+__all__ = ["clipped", "matched", "nan_log", "noise", "number", "odd_weights", "ran", "shared"]
 
 Remark = tuple[str, str]
 
@@ -41,7 +42,9 @@ def matched(matches: list[Match], clipped: bool) -> list[Remark]:
     }
     if best.note:
         found.append(notes[best.note])
-    others = [match.rule if clipped or not match.faults else ", ".join((match.rule, *match.faults)) for match in matches]
+    others = [
+        match.rule if clipped or not match.faults else ", ".join((match.rule, *match.faults)) for match in matches
+    ]
     mine = best.rule if clipped or not best.faults else ", ".join((best.rule, *best.faults))
     others = [other for other in dict.fromkeys(others) if other != mine and not (clipped and other == "sum")]
     if others:
@@ -62,14 +65,26 @@ def noise(residual: float, exact: bool, unexplained: bool, tolerance: float) -> 
     if unexplained:
         part = f"{100 * residual:.2g} %"
         zh = f"梯度有 {part} 不在任何已知的项里（unexplained）：dropout、辅助损失、注意力看到填充"
-        en = f"unexplained: {part} of the gradient is in no known term: dropout, an auxiliary loss, attention to padding"
+        en = (
+            f"unexplained: {part} of the gradient is in no known term: dropout, an auxiliary loss, attention to padding"
+        )
         if exact and residual <= 0.03:
             zh, en = f"{zh}，或者循环用低于 float64 的精度计算", f"{en}, or the loop computes in less than float64"
         return [(zh, en)]
     if exact:
         return []
     zh = f"噪声 {number(residual)}（noise）：参数或梯度不是 float64，权重只精确到相对误差 {number(tolerance)}"
-    return [(zh, f"noise {number(residual)}: not all is float64, so weights are known to within {number(tolerance)} only")]
+    return [
+        (zh, f"noise {number(residual)}: not all is float64, so weights are known to within {number(tolerance)} only")
+    ]
+
+
+def nan_log(step: Step) -> list[Remark]:
+    """A micro-batch without a target: its mean is nan, and its gradient 0."""
+    where = f"{step.batch_size} × {step.K}"
+    zh = f"{where} 的第 {step.number} 步记录的是 nan，而它的梯度不是：有微批次一个目标也没有？"
+    en = f"{where}, step {step.number} logs nan, and its gradient is none: has a micro-batch no target?"
+    return [(zh, en)]
 
 
 def ran(runs: list[Run], reference: Reference, names: list[str], rule: str) -> list[Remark]:
@@ -92,15 +107,14 @@ def odd_weights(aligned: Aligned, right: Tensor, tolerance: float) -> list[Remar
     """For the first step that is not the token mean: what its weights look like beside 1/N."""
     columns = aligned.reading.columns
     name = f"{aligned.reading.layout.batch_size} × {aligned.reading.layout.K}"
-    sizes = torch.bincount(aligned.reading.group, minlength=aligned.coefficients.shape[1])
-    shares = (aligned.coefficients / sizes)[:, aligned.reading.group]
     token = torch.tensor([column.kind == "token" for column in columns])
     row = torch.tensor([column.row for column in columns])
-    for step, weights in enumerate(shares):
+    for step, weights in enumerate(aligned.shares()):
         members = right[step] > 0
         if not members.any() or (weights - right[step]).abs().max() <= tolerance * right[step].max():
             continue
         relative = weights[members] / right[step].max()
+        relative = torch.where(relative.abs() > tolerance, relative, 0.0)
         low, high = relative.min().item(), relative.max().item()
         where = (f"{name} 的第 {step + 1} 步", f"{name}, step {step + 1}")
         found = [
@@ -109,7 +123,11 @@ def odd_weights(aligned: Aligned, right: Tensor, tolerance: float) -> list[Remar
                 f"{where[1]}: the tokens of the window weigh {low:.6g} to {high:.6g} times 1/N",
             )
         ]
-        empty = [r for r in row[members].unique().tolist() if weights[members & (row == r)].abs().max() <= tolerance * weights.abs().max()]
+        empty = [
+            r
+            for r in row[members].unique().tolist()
+            if weights[members & (row == r)].abs().max() <= tolerance * weights.abs().max()
+        ]
         if empty:
             listed = ", ".join(map(str, empty))
             found.append((f"{where[0]}：这些行的权重是 0：{listed}", f"{where[1]}: rows that weigh nothing: {listed}"))

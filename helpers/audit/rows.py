@@ -85,8 +85,13 @@ def check_rows(rows: object, language: str) -> list[dict[str, list[int]]]:
     """The rows as lists of ints; raises TypeError or ValueError, with the row's number, for what are none."""
     wanted = "rows"
     if isinstance(rows, str | bytes | dict) or not isinstance(rows, Sequence):
-        zh, en = "必须是由字典组成的列表，每行有 input_ids 和 labels", "must be a list of dicts, input_ids and labels each"
-        raise TypeError(in_language(language, f"{wanted} {zh}，得到 {_kind(rows)}", f"{wanted} {en}, got {_kind(rows)}"))
+        zh, en = (
+            "必须是由字典组成的列表，每行有 input_ids 和 labels",
+            "must be a list of dicts, input_ids and labels each",
+        )
+        raise TypeError(
+            in_language(language, f"{wanted} {zh}，得到 {_kind(rows)}", f"{wanted} {en}, got {_kind(rows)}")
+        )
     if not rows:
         raise ValueError(in_language(language, "rows 是空的：至少要有一行", "rows is empty: give one row at least"))
     checked = []
@@ -105,7 +110,9 @@ def check_rows(rows: object, language: str) -> list[dict[str, list[int]]]:
         for place, (token, label) in enumerate(zip(ids, labels, strict=True)):
             if token < 0 or (label < 0 and label != IGNORE_INDEX):
                 zh = f"{where} 的第 {place} 个位置是词元 {token}、标签 {label}：编号不能为负，标签可以是 -100"
-                en = f"{where} has token {token} and label {label} at position {place}: ids are 0 or more, or label -100"
+                en = (
+                    f"{where} has token {token} and label {label} at position {place}: ids are 0 or more, or label -100"
+                )
                 raise ValueError(in_language(language, zh, en))
         checked.append({"input_ids": ids, "labels": labels})
     return checked

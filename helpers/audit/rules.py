@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from .layout import Layout
+from .observed import Observed
 from .structure import Aligned
 
 __all__ = ["Match", "find"]
@@ -45,59 +46,6 @@ class Match:
     constants: tuple[Tensor, ...]
 
 
-class _Table:
-    """All weights that were read, in one row: entries (step, column) of every partition, and groups of equal columns."""
-
-    def __init__(self, partitions: list[Aligned], clipped: list[Tensor], smoothed: float) -> None:
-        self.partitions = partitions
-        kinds = {"token", "masked", *REPLACING.values(), *ADDING.values()}
-        index, inside, observed, step, largest, self.kind, self.row, self.count = [], [], [], [], [], [], [], []
-        self.steps = [len(aligned.coefficients) for aligned in partitions]
-        places = steps = 0
-        for aligned in partitions:
-            columns = aligned.reading.columns
-            chosen = [i for i, column in enumerate(columns) if column.kind in kinds]
-            rows = torch.tensor([columns[i].row for i in chosen])
-            used, group = aligned.reading.group[chosen].unique(return_inverse=True)
-            values = aligned.coefficients[:, used] / (1 - smoothed)
-            for number, line in enumerate(values):
-                index.append(group + places + number * len(used))
-                step.append(torch.full((len(used),), steps + number))
-                largest.append(torch.full((len(used),), line.abs().max().item()))
-            inside.append(aligned.inside[:, rows].reshape(-1))
-            observed.append(values.reshape(-1))
-            self.kind.append([columns[i].kind for i in chosen])
-            self.row.append(rows)
-            self.count.append(torch.tensor([float(columns[i].count) for i in chosen], dtype=torch.float64))
-            places, steps = places + values.numel(), steps + len(values)
-        self.index, self.inside, self.observed = torch.cat(index), torch.cat(inside), torch.cat(observed)
-        self.step, self.largest, self.free = torch.cat(step), torch.cat(largest), torch.cat(clipped)
-
-    def spread(self, per_row: list[Tensor]) -> Tensor:
-        """One value a row (R,) for each partition -> one an entry."""
-        return torch.cat([v[r].repeat(n) for v, r, n in zip(per_row, self.row, self.steps, strict=True)])
-
-    def among(self, kinds: set[str]) -> Tensor:
-        """Whether an entry is inside its step and of these kinds."""
-        of = [torch.tensor([kind in kinds for kind in names]) for names in self.kind]
-        return self.inside & torch.cat([mask.repeat(n) for mask, n in zip(of, self.steps, strict=True)])
-
-    def grouped(self, entries: Tensor) -> Tensor:
-        """The sum of the entries of equal columns."""
-        zeros = torch.zeros(*entries.shape[:-1], len(self.observed), dtype=torch.float64)
-        return zeros.index_add(-1, self.index, entries)
-
-    def fit(self, predicted: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
-        """Predictions (F, groups) -> whether each holds everywhere, (F,), and the scales of the steps, (F, steps)."""
-        zeros = torch.zeros(len(predicted), len(self.free), dtype=torch.float64)
-        products = zeros.index_add(1, self.step, predicted * self.observed)
-        squares = zeros.index_add(1, self.step, predicted * predicted)
-        scale = torch.where(self.free & (squares > 0), products / squares.clamp(min=1e-300), 1.0)
-        close = (predicted * scale[:, self.step] - self.observed).abs() <= tolerance * self.largest
-        most = float("inf") if bool(self.free.all()) else 1 + tolerance  # clipping makes nothing larger
-        return close.all(1) & (scale > 0).all(1) & (scale <= most).all(1), scale
-
-
 def find(
     partitions: list[Aligned],
     rows: list[dict[str, list[int]]],
@@ -107,9 +55,11 @@ def find(
     tolerance: float,
 ) -> list[Match]:
     """All candidates that predict what was read, the simplest first. `smoothed` is the share of label smoothing."""
-    table = _Table(partitions, clipped, smoothed)
+    table = Observed(partitions, {"token", "masked", *REPLACING.values(), *ADDING.values()}, clipped, smoothed)
     matches = []
     for kinds, base in _sets(families):
+        if "masked" in kinds and not any("masked" in names for names in table.kind):
+            continue
         among = table.among(kinds)
         present = table.grouped(among.double()) > 0
         if not torch.equal(present, table.observed.abs() > tolerance * table.largest):
@@ -123,8 +73,13 @@ def find(
             extras = _factors(layouts)
             spread = torch.stack([table.spread(factors) for _, factors in extras])
             counts = [{"own": o, **layout.measure(rows)} for o, layout in zip(own, layouts, strict=True)]
-            different = [name for name in COUNTS if name == "own" or not all(torch.equal(c[name], c["own"]) for c in counts)]
-            units = [list(_units(layout, {name: c[name] for name in different})) for layout, c in zip(layouts, counts, strict=True)]
+            different = [
+                name for name in COUNTS if name == "own" or not all(torch.equal(c[name], c["own"]) for c in counts)
+            ]
+            units = [
+                list(_units(layout, {name: c[name] for name in different}))
+                for layout, c in zip(layouts, counts, strict=True)
+            ]
             for candidates in zip(*units, strict=True):
                 rule, faults, note, _ = candidates[0]
                 unit = table.spread([candidate[3] for candidate in candidates])
@@ -147,9 +102,7 @@ def _sets(families: tuple[str, ...]) -> Iterator[tuple[set[str], tuple[str, ...]
     yield {"token", "masked"} | adding, ("prompt_in_loss",)
 
 
-def _units(
-    layout: Layout, counts: dict[str, Tensor]
-) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
+def _units(layout: Layout, counts: dict[str, Tensor]) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
     """(rule, faults, note, w (R,)): what a token of each row weighs by each rule, with the constant 1."""
     world, k = layout.world, layout.steps()
     places = {"window": (1.0, "token_mean", ()), "micro": (k * world, "mean_of_means", ())}

@@ -15,7 +15,7 @@ def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: floa
     """
     total = weight = 0.0
     for aligned in partitions:
-        columns, shares = aligned.reading.columns, _shares(aligned)
+        columns, shares = aligned.reading.columns, aligned.shares()
         for place, column in enumerate(columns):
             if column.kind in ("token", "masked"):
                 weight += shares[:, place].sum().item()
@@ -24,7 +24,7 @@ def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: floa
     whole = weight + total if kind == "uniform" else weight / (1 - smoothed)
     value = total / whole if whole else 0.0
     for aligned in partitions:
-        columns, shares, group = aligned.reading.columns, _shares(aligned), aligned.reading.group
+        columns, shares, group = aligned.reading.columns, aligned.shares(), aligned.reading.group
         tokens = [i for i, column in enumerate(columns) if column.kind in ("token", "masked")]
         added = [i for i, column in enumerate(columns) if column.kind == kind]
         lengths = aligned.reading.matrix.norm(dim=0)
@@ -37,8 +37,3 @@ def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: floa
         if ((of_added - expected).abs() > margin).any():
             return value, False
     return value, value > 0
-
-
-def _shares(aligned: Aligned) -> torch.Tensor:
-    sizes = torch.bincount(aligned.reading.group, minlength=aligned.coefficients.shape[1])
-    return (aligned.coefficients / sizes)[:, aligned.reading.group]

@@ -28,10 +28,9 @@ class Aligned:
     remarks: list[tuple[str, str]] = field(default_factory=list)
     fits: bool = True
 
-    @property
-    def changed(self) -> bool:
-        """Whether the coefficients are differences between steps."""
-        return "zero_grad_forgotten" in self.faults
+    def shares(self) -> Tensor:
+        """(steps, C): what each step itself gave to each column."""
+        return self.reading.shares(self.coefficients, self.inside)
 
 
 def align(reading: Reading, tolerance: float) -> Aligned:
@@ -43,39 +42,46 @@ def align(reading: Reading, tolerance: float) -> Aligned:
         templates.append(layout.micro_steps())
     before = torch.cat([torch.zeros_like(reading.coefficients[:1]), reading.coefficients[:-1]])
     for coefficients, carried in ((reading.coefficients, []), (reading.coefficients - before, ["zero_grad_forgotten"])):
-        rows = _rows(reading, coefficients, tolerance)
+        held = _held(reading, coefficients, tolerance)
         for template in templates:
-            windows = _match(rows, [set(template.rows_of(w)) & targets for w in range(len(template.windows))])
+            members = [set(template.rows_of(w)) & targets for w in range(len(template.windows))]
+            windows = _match(held, members)
             if windows is None or (template is not layout and len(template.windows) == len(layout.windows)):
                 continue
             faults, layouts = list(carried), [layout]
             if template is not layout:
                 faults, layouts = [*faults, "no_accumulation"], [layout, template]
-            if len(windows) < sum(bool(set(template.rows_of(w)) & targets) for w in range(len(template.windows))):
+            if len(windows) < sum(map(bool, members)):
                 faults.append("window_dropped")
             inside = _mask([template.rows_of(w) for w in windows], layout.size)
             return Aligned(reading, layouts, inside, coefficients, faults)
-    return _misfit(reading, _rows(reading, reading.coefficients, tolerance), targets)
+    return _misfit(reading, _held(reading, reading.coefficients, tolerance), targets)
 
 
-def _rows(reading: Reading, coefficients: Tensor, tolerance: float) -> list[set[int]]:
-    """The rows with some weight in each step."""
-    sizes = torch.bincount(reading.group, minlength=coefficients.shape[1])
-    shares = (coefficients / sizes)[:, reading.group].abs()
-    linked = torch.tensor([column.row >= 0 and column.kind not in ("uniform", "z") for column in reading.columns])
-    row = torch.tensor([column.row for column in reading.columns])[linked]
-    mass = torch.zeros(len(shares), reading.layout.size, dtype=torch.float64).index_add(1, row, shares[:, linked])
-    heaviest = shares[:, linked].max() if shares.numel() else torch.tensor(0.0)
-    return [set((line > 10 * tolerance * heaviest).nonzero().squeeze(1).tolist()) for line in mass]
+def _held(reading: Reading, coefficients: Tensor, tolerance: float) -> list[list[set[int]]]:
+    """For each step what has some weight in it: groups of equal columns, each as the rows that they are from."""
+    rows: list[set[int]] = [set() for _ in range(coefficients.shape[1])]
+    for column, group in zip(reading.columns, reading.group.tolist(), strict=True):
+        if column.row >= 0 and column.kind not in ("uniform", "z"):
+            rows[group].add(column.row)
+    linked = torch.tensor([bool(members) for members in rows])
+    heaviest = coefficients[:, linked].abs().max()
+    heavy = (coefficients.abs() > 10 * tolerance * heaviest) & linked
+    return [[rows[group] for group in line.nonzero().squeeze(1).tolist()] for line in heavy]
 
 
-def _match(rows: list[set[int]], windows: list[set[int]]) -> list[int] | None:
+def _match(held: list[list[set[int]]], windows: list[set[int]]) -> list[int] | None:
     """The window of each step, in order, some perhaps left out; None if a step holds rows of another."""
-    if len(rows) == len(windows):
-        return list(range(len(rows))) if all(a <= b for a, b in zip(rows, windows, strict=True)) else None
+
+    def within(step: list[set[int]], window: set[int]) -> bool:
+        return all(rows & window for rows in step)
+
+    if len(held) == len(windows):
+        return list(range(len(held))) if all(map(within, held, windows)) else None
     found: list[int] = []
-    for step in rows:
-        later = [w for w in range(found[-1] + 1 if found else 0, len(windows)) if step and step <= windows[w]]
+    for step in held:
+        first = found[-1] + 1 if found else 0
+        later = [w for w in range(first, len(windows)) if step and within(step, windows[w])]
         if not later:
             return None
         found.append(later[0])
@@ -89,9 +95,9 @@ def _mask(rows: list[list[int]], size: int) -> Tensor:
     return inside
 
 
-def _misfit(reading: Reading, rows: list[set[int]], targets: set[int]) -> Aligned:
+def _misfit(reading: Reading, held: list[list[set[int]]], targets: set[int]) -> Aligned:
     """Steps that are no windows: shuffled rows, rows seen twice or in another window."""
-    layout = reading.layout
+    layout, rows = reading.layout, [set[int]().union(*step) for step in held]
     listed = [row for step in rows for row in sorted(step)]
     inside = _mask([sorted(step) for step in rows], layout.size)
     once = len(listed) == len(set(listed))
@@ -111,5 +117,8 @@ def _misfit(reading: Reading, rows: list[set[int]], targets: set[int]) -> Aligne
 
 
 def _list(rows: list[list[int]]) -> str:
-    text = [f"{step[0]}–{step[-1]}" if len(step) > 1 and step[-1] - step[0] == len(step) - 1 else str(step)[1:-1] for step in rows]
+    text = [
+        f"{step[0]}–{step[-1]}" if len(step) > 1 and step[-1] - step[0] == len(step) - 1 else str(step)[1:-1]
+        for step in rows
+    ]
     return "; ".join(f"({part})" for part in text)

@@ -10,9 +10,10 @@ from itertools import combinations
 import torch
 from torch import Tensor
 
+from .columns import FAMILIES, Column, Columns
 from .layout import Layout
 from .recording import Run
-from .reference import FAMILIES, Column, Reference
+from .reference import Reference
 
 __all__ = ["EXACT", "UNEXPLAINED", "Reading", "gradients", "read"]
 
@@ -39,10 +40,16 @@ class Reading:
     gradients: Tensor
     matrix: Tensor
 
-    def shares(self) -> Tensor:
-        """(steps, C): the coefficient of each column; equal columns share theirs equally."""
-        sizes = torch.bincount(self.group, minlength=self.coefficients.shape[1])
-        return (self.coefficients / sizes)[:, self.group]
+    def shares(self, coefficients: Tensor | None = None, inside: Tensor | None = None) -> Tensor:
+        """(steps, C): the coefficient of each column; equal columns share theirs, `inside` (steps, R) first."""
+        coefficients = self.coefficients if coefficients is None else coefficients
+        wanted = torch.ones(len(coefficients), len(self.columns), dtype=torch.float64)
+        if inside is not None:
+            row = torch.tensor([column.row for column in self.columns])
+            wanted = (inside[:, row.clamp(min=0)] & (row >= 0)).double()
+        sizes = torch.zeros_like(coefficients).index_add(1, self.group, wanted)[:, self.group]
+        every = torch.bincount(self.group, minlength=coefficients.shape[1])[self.group]
+        return coefficients[:, self.group] * torch.where(sizes > 0, wanted / sizes.clamp(min=1), 1 / every)
 
 
 def gradients(run: Run, names: list[str], reference: Reference) -> tuple[Tensor, Tensor]:
@@ -62,13 +69,14 @@ def gradients(run: Run, names: list[str], reference: Reference) -> tuple[Tensor,
 
 
 def read(
-    runs: list[Run], layouts: list[Layout], reference: Reference, names: list[str]
+    runs: list[Run], layouts: list[Layout], known: Columns, names: list[str]
 ) -> tuple[list[Reading], tuple[str, ...], bool]:
     """The readings of all partitions, the families that were needed besides the tokens, and whether they can be told.
 
     The smallest set of families that explains every gradient wins: to 1e-6 in float64, to 1e-5 or, failing that,
     to 3 % in narrower types. If none does, the reading is that of the tokens alone.
     """
+    reference = known.reference
     keep = torch.cat(
         [
             torch.full((p.numel() if reference.picks[n] is None else len(reference.picks[n]),), n in names)
@@ -83,9 +91,9 @@ def read(
     def attempt(families: tuple[str, ...]) -> list[Reading] | None:
         readings = []
         for layout, (gradient, norm) in zip(layouts, given, strict=True):
-            columns = list(reference.tokens())
+            columns = list(known.tokens())
             for family in families:
-                columns += reference.family(family, layout)
+                columns += known.family(family, layout)
             readings.append(_solve(layout, columns, keep, gradient, norm, factors))
         return None if any(reading is None for reading in readings) else readings
 
@@ -98,7 +106,7 @@ def read(
     for limit in limits:
         if tried[()] <= limit:
             return alone, (), True
-    promising = _screen(reference, layouts, keep, given)
+    promising = _screen(known, layouts, keep, given)
     for limit in limits:
         for families in sets[1:]:
             if promising(families) <= max(2 * limit, 1e-5):
@@ -145,14 +153,14 @@ def _groups(columns: Tensor) -> tuple[Tensor, list[int]]:
     return torch.searchsorted(kept, first), kept.tolist()
 
 
-def _screen(reference: Reference, layouts: list[Layout], keep: Tensor, given: list[tuple[Tensor, Tensor]]):
+def _screen(known: Columns, layouts: list[Layout], keep: Tensor, given: list[tuple[Tensor, Tensor]]):
     """How much would stay unexplained with some families, by normal equations."""
     cache: dict[tuple[str, ...], float] = {}
     prepared = []
     for layout, (gradient, _) in zip(layouts, given, strict=True):
-        columns = [(None, column) for column in reference.tokens()]
+        columns = [(None, column) for column in known.tokens()]
         for family in FAMILIES:
-            columns += [(family, column) for column in reference.family(family, layout)]
+            columns += [(family, column) for column in known.family(family, layout)]
         matrix = torch.stack([column.gradient[keep] for _, column in columns], 1)
         matrix = matrix / matrix.norm(dim=0).clamp(min=1e-300)
         prepared.append(([f for f, _ in columns], matrix.T @ matrix, matrix.T @ gradient.T, gradient.square().sum(1)))

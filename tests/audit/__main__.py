@@ -22,9 +22,8 @@ def main() -> None:
             if (b, k, n) in places
         ]
         remarks = "".join(f"; {remark}" for remark in verdict.remarks)
-        print(
-            f"| {case.name} | {'; '.join(shown)} | {verdict.rule} | {', '.join(verdict.faults)}{remarks} | {verdict.ok} |"
-        )
+        faults = ", ".join(verdict.faults) + remarks
+        print(f"| {case.name} | {'; '.join(shown)} | {verdict.rule} | {faults} | {verdict.ok} |")
     print(f"\n{len(seconds)} audits: median {statistics.median(seconds):.2f} s, slowest {max(seconds[1:]):.2f} s")
 
 

@@ -41,7 +41,9 @@ def mean(model: nn.Module, batch: dict[str, Tensor], labels: Tensor | None = Non
     return F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten())
 
 
-def epoch(loss: Callable, *, optimizer: Callable = torch.optim.SGD, batch: Callable = collate, log: bool = True, **hooks):
+def epoch(
+    loss: Callable, *, optimizer: Callable = torch.optim.SGD, batch: Callable = collate, log: bool = True, **hooks
+):
     """A loop around `loss(model, batch, window, K)`, the loss of one micro-batch as it is handed to `backward`.
 
     `hooks`: `each(model)` after each backward, `last(model, window)` before each step.

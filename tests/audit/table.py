@@ -154,9 +154,7 @@ CASES = [
         "token_mean",
         remarks=["label smoothing", "ε = 0.1"],
     ),
-    Case(
-        "z-loss 0.01, sum / N", epoch(loops.z_loss), at((1.0531, None)), "token_mean", remarks=["z-loss", "λ = 0.01"]
-    ),
+    Case("z-loss 0.01, sum / N", epoch(loops.z_loss), at((1.0531, None)), "token_mean", remarks=["z-loss", "λ = 0.01"]),
     Case("labels not shifted", epoch(loops.unshifted), at((0.9333, 0.22039)), None, ["labels_not_shifted"]),
     Case("labels shifted twice", epoch(loops.shifted_twice), at((0.9548, 0.27666)), None, ["labels_shifted_twice"]),
     Case("L2 added to the loss", epoch(loops.l2), at((1.1023, 0.93056)), "token_mean", ["weight_decay"]),
@@ -216,7 +214,13 @@ CASES = [
         given=RANKS,
     ),
     Case(
-        "ranks: local N", loops.ranks(loops.local_count), {(1, 2, 1): (1.0873, 0.95602)}, None, ["local_count"], (), RANKS
+        "ranks: local N",
+        loops.ranks(loops.local_count),
+        {(1, 2, 1): (1.0873, 0.95602)},
+        None,
+        ["local_count"],
+        (),
+        RANKS,
     ),
     Case("ranks: N × W", loops.ranks(loops.global_count(2)), {(1, 2, 1): (1.0, 1.0)}, "token_mean", (), (), RANKS),
     Case(
@@ -244,4 +248,3 @@ CASES = [
         "unknown",
     ),
 ]
-

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 from helpers.audit import audit, default_rows
 from tests.audit import loops
 from tests.audit.loops import count, epoch, losses, mean, summed, valid, windows
+from tests.audit.table import CASES
 
-settings.register_profile(
-    "audit", max_examples=20, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
-)
-settings.load_profile("audit")
+fuzz = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -43,6 +41,7 @@ def every_window_has_a_target(rows, partitions, world=1):
 
 @given(some_rows(), pairs)
 @example(default_rows(), [(16, 1), (10, 3)])
+@fuzz
 def test_the_right_loop_is_ok(rows, partitions):
     assume(every_window_has_a_target(rows, partitions))
     verdict = audit(epoch(summed), rows=rows, partitions=partitions)
@@ -50,6 +49,7 @@ def test_the_right_loop_is_ok(rows, partitions):
 
 
 @given(some_rows(), pairs, st.sampled_from([1.0001, 0.5, 1.5, -1.0, 3e-3]), st.integers(0, 1000))
+@fuzz
 def test_a_factor_on_one_micro_batch_is_not_ok(rows, partitions, factor, which):
     assume(every_window_has_a_target(rows, partitions))
     batches = [batch for pair in partitions for window in windows(rows, *pair) for batch in window]
@@ -64,6 +64,7 @@ def test_a_factor_on_one_micro_batch_is_not_ok(rows, partitions, factor, which):
 
 
 @given(st.integers(0, 69), st.sampled_from([1 + 1e-5, 1 - 1e-4, 2.0, 0.0]), pairs)
+@fuzz
 def test_a_factor_on_one_token_is_not_ok(place, factor, partitions):
     rows = default_rows()
     number, at = [(r, t) for r, row in enumerate(rows) for t in range(1, len(row["labels"]))][place]
@@ -78,6 +79,7 @@ def test_a_factor_on_one_token_is_not_ok(place, factor, partitions):
 
 
 @given(st.lists(st.floats(0, 2), min_size=70, max_size=70), pairs)
+@fuzz
 def test_the_weights_come_back(given_weights, partitions):
     rows = default_rows()
     tokens = [token for row in rows for token in row["input_ids"][1:]]
@@ -94,7 +96,7 @@ def test_the_weights_come_back(given_weights, partitions):
 
 
 @given(st.lists(st.integers(1, 9), min_size=4, max_size=10), st.integers(2, 4), st.integers(1, 3))
-@settings(max_examples=10)
+@fuzz
 def test_ranks_with_the_right_loop_are_ok_and_without_the_factor_are_not(lengths, world, K):
     ids = iter(range(1, 97))
     tokens = [[next(ids) for _ in range(n)] for n in lengths]
@@ -112,6 +114,7 @@ def test_ranks_with_the_right_loop_are_ok_and_without_the_factor_are_not(lengths
 
 
 @given(some_rows(), pairs)
+@fuzz
 def test_the_mean_of_means_is_ok_only_where_it_is_the_token_mean(rows, partitions):
     every = [window for pair in partitions for window in windows(rows, *pair)]
     assume(all(valid(batch) > 0 for window in every for batch in window))
@@ -119,3 +122,19 @@ def test_the_mean_of_means_is_ok_only_where_it_is_the_token_mean(rows, partition
     same = all(len({int(valid(batch)) for batch in window}) == 1 for window in every)
     assert not verdict.ok or same
 
+
+KNOWN = [case for case in CASES if not case.given]
+
+
+@given(st.sampled_from(KNOWN), some_rows(), pairs)
+@settings(fuzz, max_examples=60)
+def test_what_is_ok_has_the_right_gradient(case, rows, partitions):
+    assume(every_window_has_a_target(rows, partitions))
+    verdict = audit(case.train, rows=rows, partitions=partitions)
+    if verdict.ok and not any("clipped" in remark for remark in verdict.remarks):
+        smoothed = any(words in remark for remark in verdict.remarks for words in ("smoothing", "z-loss"))
+        assert smoothed or all(step.error < 1e-5 for step in verdict.steps), str(verdict)
+    if not case.faults and case.rule == "token_mean":
+        logs_nan = any(not valid(batch) for pair in partitions for window in windows(rows, *pair) for batch in window)
+        wrong = set(verdict.faults) - ({"logged_not_descended"} if logs_nan else set())
+        assert (verdict.rule == "token_mean" and not wrong) or not verdict.weights, str(verdict)

@@ -192,9 +192,7 @@ WRONG = {
     "N - 1": epoch(lambda m, b, w, K: losses(m, b).sum() / (count(w) - 1), log=False),
     "N + k": epoch(lambda m, b, w, K: losses(m, b).sum() / (count(w) + len(w)), log=False),
     "N + 1e-3": epoch(lambda m, b, w, K: losses(m, b).sum() / (count(w) + 1e-3), log=False),
-    "N + 1 in the last window": epoch(
-        lambda m, b, w, K: losses(m, b).sum() / (count(w) + (len(w) < K)), log=False
-    ),
+    "N + 1 in the last window": epoch(lambda m, b, w, K: losses(m, b).sum() / (count(w) + (len(w) < K)), log=False),
     "over batch_size": epoch(lambda m, b, w, K: losses(m, b).sum() / len(b["labels"]), log=False),
     "over batch_size and K": epoch(lambda m, b, w, K: losses(m, b).sum() / len(b["labels"]) / K, log=False),
     "over the square root of n_i": epoch(lambda m, b, w, K: losses(m, b).sum() / valid(b) ** 0.5, log=False),
@@ -408,9 +406,7 @@ RIGHT = {
     "a copy of the model": a_copy,
     "one backward a window": one_backward,
     "rows padded wider": epoch(summed, batch=wide),
-    "clipped where it does not bite": epoch(
-        summed, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), 1000.0)
-    ),
+    "clipped where it does not bite": epoch(summed, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), 1000.0)),
     "logits in fp32": other_logits(lambda z, m, b: z.float()),
     "logits moved by a constant": other_logits(lambda z, m, b: z + 5.0),
     "rows shuffled within a window": lambda model, rows, batch_size, K: epoch(summed)(
@@ -440,6 +436,9 @@ def test_clipping_that_bites_in_some_windows_only():
     once = audit(epoch(summed, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), 2.5)))
     assert once.ok and "the norm is brought to 2.5" in once.remarks[0]
     times = audit(
-        epoch(lambda m, b, w, K: summed(m, b, w, K) * 1.01, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), 2.5))
+        epoch(
+            lambda m, b, w, K: summed(m, b, w, K) * 1.01,
+            last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), 2.5),
+        )
     )
     assert not times.ok

@@ -23,9 +23,7 @@ def test_a_row_of_the_table(case):
         assert any(words in remark for remark in verdict.remarks)
 
 
-@pytest.mark.parametrize(
-    "case", [case for case in CASES if case.name.startswith("ranks")], ids=lambda case: case.name
-)
+@pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith("ranks")], ids=lambda case: case.name)
 def test_the_ranks_that_are_simulated_give_the_same(case):
     real = audit(case.train, **case.given)
     local, world = {
@@ -106,7 +104,7 @@ def test_the_words_of_a_verdict():
     assert chinese.splitlines()[0].startswith("✗ 平均的平均") and "micro-batch" not in chinese
     assert "平均的平均" in both and "mean of means" in both
     lines = [line for line in english.splitlines() if line.startswith("1 × 4")]
-    assert lines[0].split() == "1 × 4 1 1.1282 0.93368 0.4075 9.4987 9.8153 9.8153".split()
+    assert lines[0].split() == ["1", "×", "4", "1", "1.1282", "0.93368", "0.4075", "9.4987", "9.8153", "9.8153"]
     assert lines[2].split()[3:6] == ["3", "0.5043", "0.99721"]
     right = str(audit(loops.epoch(loops.summed, log=False)))
     assert right.startswith("✓ token mean") and " – " in right.splitlines()[-1]
