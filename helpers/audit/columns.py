@@ -94,7 +94,7 @@ class Columns:
                 yield self._column("z", number, self.reference.logits[number][place - 1].logsumexp(0) ** 2)
 
     def _weight_decay(self) -> Iterator[Column]:
-        for parameter in self.reference.parameters:
+        for parameter in filter(torch.any, self.reference.parameters):
             yield self._column("decay", -1, (parameter**2).sum() / 2)
 
     def _labels_not_shifted(self) -> Iterator[Column]:

@@ -139,6 +139,16 @@ def test_float32_and_bfloat16_models():
     assert audit(epoch(summed), model=lambda: Attention(dtype=torch.float32)).ok
 
 
+def test_small_terms_are_seen_in_float32_too():
+    def smoothed(model, batch, window, K):
+        logits = model(batch["input_ids"])[:, :-1].flatten(0, 1)
+        labels = batch["labels"][:, 1:].flatten()
+        return F.cross_entropy(logits, labels, label_smoothing=0.01, reduction="sum") / count(window)
+
+    verdict = audit(epoch(smoothed), model=lambda: AuditLM(torch.float32))
+    assert verdict.ok and "ε = 0.01" in verdict.remarks[0]
+
+
 def test_what_makes_the_columns_wrong_is_seen():
     dropout = audit(epoch(summed), model=lambda: Attention(dropout=0.1))
     assert dropout.rule == "unknown" and dropout.remarks[0].startswith("unexplained: ")
