@@ -69,7 +69,7 @@ def diagnose(
         remarks += matched(matches, bool(torch.cat(clipped).any()))
     elif not families and not unexplained and clipped_too_early(partitions, clipped, tolerance):
         faults.add("clipped_too_early")
-    elif not unexplained and regular:
+    elif not unexplained and regular and all(aligned.fits for aligned in partitions):
         odd = [odd_weights(aligned, right, tolerance) for aligned, right in zip(partitions, wanted, strict=True)]
         remarks += next((found for found in odd if found), [])
     if any(bool(steps.any()) for steps in clipped):

@@ -19,7 +19,7 @@ RULES = {
         "求和：没有除以词元数，所以梯度随批次大小而变",
         "sum: not divided by the number of tokens, so the gradient grows with the batch",
     ),
-    "unknown": ("没有一条已知的规则给出这些权重", "unknown: no rule of the table gives these weights"),
+    "unknown": ("没有一条已知的规则给出这些权重", "no known rule gives these weights"),
 }
 
 FAULTS = {

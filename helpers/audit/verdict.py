@@ -63,7 +63,7 @@ class Verdict:
         return self.rule == "token_mean" and not self.faults
 
     def __str__(self) -> str:
-        lines = [f"{'✓' if self.ok else '✗'} {in_language(self.language, *RULES[self.rule])}"]
+        lines = [f"{'✓' if self.ok else '✗'} {in_language(self.language, *RULES[self.rule])} [{self.rule}]"]
         lines += [f"✗ {in_language(self.language, *FAULTS[name])} [{name}]" for name in self.faults]
         lines += [f"· {remark}" for remark in self.remarks]
         if self.steps:
