@@ -58,7 +58,7 @@ def record(call: Callable[[nn.Module], object], model: nn.Module, reference: Ref
         if found:
             step = _read(found, reference, run, 1.0 if scale is None else float(scale))
             with lock:
-                events.append((threading.get_ident(), step))
+                events.append((threading.current_thread(), step, dict(found)))
                 saved[id(optimizer)] = [(p, p.detach().clone()) for _, p in found]
         return arguments, keywords
 
@@ -146,21 +146,25 @@ def _by_value(parameters: list[Tensor], reference: Reference) -> list[tuple[str,
     return found
 
 
-def _steps(events: list[tuple[int, dict]], run: Run, world: int) -> list[dict]:
-    """Optimizers of different parameters make one step together; so do W ranks in as many threads."""
+def _steps(events: list[tuple[threading.Thread, dict, dict]], run: Run, world: int) -> list[dict]:
+    """Optimizers of different parameters make one step together; so do W ranks that have a copy of the model each."""
     steps: list[dict] = []
-    current: dict[int, dict] = {}
-    for thread, event in events:
+    current: dict[threading.Thread, dict] = {}
+    copies: dict[str, set[int]] = {}
+    for thread, event, parameters in events:
         if thread not in current or current[thread].keys() & event.keys():
             current[thread] = {}
             steps.append(current[thread])
         current[thread].update(event)
-    if world == 1 or len(current) == 1:
+        for name, parameter in parameters.items():
+            copies.setdefault(name, set()).add(id(parameter))
+    if world == 1 or not any(len(of_a_name) > 1 for of_a_name in copies.values()):
         return steps
     merged, tolerance = [], 1e-6 if run.exact else 1e-2
     for first in range(0, len(steps), world):
         ranks = steps[first : first + world]
         merged.append(ranks[0])
+        run.disagree = run.disagree or len(ranks) < world
         for other in ranks[1:]:
             same = ranks[0].keys() == other.keys() and all(
                 (ranks[0][name][0] - other[name][0]).norm() <= tolerance * ranks[0][name][0].norm() for name in other

@@ -322,6 +322,27 @@ def test_ranks_that_have_an_optimizer_each():
     assert alone.rule == "unknown" and any("all-reduce missing" in remark for remark in alone.remarks)
 
 
+def test_ranks_that_take_turns_with_a_copy_each():
+    def train(model, rows, batch_size, K, factor=1.0):
+        copies = [model, copy.deepcopy(model)]
+        steppers = [torch.optim.SGD(one.parameters(), lr=0.1) for one in copies]
+        for window in windows(rows, batch_size, 2 * K):
+            number = count(window)
+            for rank, one in enumerate(copies):
+                one.zero_grad()
+                for batch in window[rank::2]:
+                    (losses(one, batch).sum() * factor / number).backward()
+            for parameters in zip(*(one.parameters() for one in copies), strict=True):
+                total = sum(p.grad for p in parameters if p.grad is not None)
+                for parameter in parameters:
+                    parameter.grad = total.clone()
+            for stepper in steppers:
+                stepper.step()
+
+    assert audit(train, **RANKS).ok
+    assert audit(lambda m, r, b, K: train(m, r, b, K, 0.5), **RANKS).faults == ["over_world"]
+
+
 def test_gloo_that_cannot_bind_is_replaced_with_a_sentence(monkeypatch):
     def refuses(*_):
         raise RuntimeError("Unable to resolve hostname")
