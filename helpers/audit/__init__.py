@@ -1,0 +1,21 @@
+"""An X-ray of a training loop: hand it to `audit`, and see which weight it really gives to each token.
+
+The gradient that a loop hands to its optimizer is G = Σ w_t g_t, with g_t the gradient of one token's loss. In a small
+model in which no token occurs twice the g_t are nearly orthogonal, so least squares gives every w_t back. What a
+loop does wrong is then arithmetic on weights, and has a name. Needs torch alone, and matplotlib to draw; the
+folder can be taken into another project.
+
+What it cannot see: anything behind the gradient (learning rate, weight decay of the optimizer, momentum, the data
+of a real run); the scale of a step that was clipped; a term or an error smaller than one part in a million of the
+gradient (float64), or than the noise that a remark states (narrower types); a fault that does not act on these rows
+and partitions, such as a rule of lengths on rows of one length, or one of later epochs; optimizers that are not
+`torch.optim.Optimizer`s; in models of more than 40,000 trainable parameters, coordinates of the gradient that were not
+drawn; code that behaves otherwise when it is audited.
+"""
+
+from .auditor import audit
+from .ranks import in_ranks
+from .rows import AuditLM, collate, default_rows
+from .verdict import Verdict
+
+__all__ = ["AuditLM", "Verdict", "audit", "collate", "default_rows", "in_ranks"]

@@ -1,0 +1,104 @@
+"""Ranks inside one process: threads with a real all-reduce between them, so that a cell can hold a data-parallel loop.
+
+Each thread has its own `ProcessGroupGloo`, and all share one `HashStore`: no process is started, nothing pickled. Where
+gloo finds no network address to bind to, a sum in memory takes its place.
+"""
+
+import threading
+import warnings
+from collections.abc import Callable
+from datetime import timedelta
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from .sentences import in_language
+
+__all__ = ["SumInMemory", "in_ranks"]
+
+SECONDS = 60  # how long a rank waits for the others
+
+
+class SumInMemory:
+    """The all-reduce of W threads without a network: `all_reduce(tensor)` waits for all, then each has the sum."""
+
+    def __init__(self, world: int) -> None:
+        self._barrier = threading.Barrier(world, timeout=SECONDS)
+        self._given: dict[int, Tensor] = {}
+
+    def all_reduce(self, tensor: Tensor, rank: int) -> None:
+        """Replaces `tensor` by the sum of those of all ranks, added in the order of the ranks."""
+        self._given[rank] = tensor.detach().clone()
+        self._barrier.wait()
+        total = sum(self._given[r] for r in sorted(self._given))
+        self._barrier.wait()
+        with torch.no_grad():
+            tensor.copy_(total)
+
+    def abort(self) -> None:
+        """Ends the waiting of all, since one rank has failed."""
+        self._barrier.abort()
+
+
+def in_ranks(
+    world: int,
+    work: Callable[[int, Callable[[Tensor], None]], object],
+    *,
+    simulated: bool = False,
+    language: str = "en",
+) -> list[object]:
+    """`work(rank, all_reduce)` in `world` threads at once -> what each returns, in the order of the ranks.
+
+    `all_reduce(tensor)` replaces a tensor by its sum over the ranks, in place; every rank must call it as often as
+    the others. With `simulated`, or where gloo cannot bind (a warning says so), the sum is taken in memory.
+    Raises what the first rank that failed has raised; ValueError for a world below 1.
+
+    >>> def work(rank, all_reduce):
+    ...     count = torch.tensor(3.0 + rank)
+    ...     all_reduce(count)
+    ...     return count.item()
+    >>> in_ranks(2, work)
+    [7.0, 7.0]
+    """
+    if type(world) is not int or world < 1:
+        zh, en = f"world 必须是正整数，得到 {world!r}", f"world must be a positive integer, got {world!r}"
+        raise ValueError(in_language(language, zh, en))
+    if not simulated:
+        try:
+            _group(dist.HashStore(), 0, 1)
+        except (RuntimeError, AttributeError, ValueError) as error:
+            zh = f"gloo 绑定不了网络地址（{error}），改为在内存里求和：结果一样，只是没有真正通信"
+            en = f"gloo cannot bind to a network address ({error}); the sum is taken in memory, with the same result"
+            warnings.warn(in_language(language, zh, en), stacklevel=2)
+            simulated = True
+    memory, store = SumInMemory(world), None if simulated else dist.HashStore()
+    results: list[object] = [None] * world
+    failed: list[BaseException] = []
+
+    def thread(rank: int) -> None:
+        group = None
+        try:
+            if simulated:
+                results[rank] = work(rank, lambda tensor: memory.all_reduce(tensor, rank))
+            else:
+                group = _group(store, rank, world)
+                results[rank] = work(rank, lambda tensor: group.allreduce([tensor.detach()]).wait())
+        except BaseException as error:
+            failed.append(error)
+            memory.abort()
+            group = None  # closes its connections, so that the others do not wait in vain
+
+    threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join()
+    if failed:
+        raise next((error for error in failed if not isinstance(error, threading.BrokenBarrierError)), failed[0])
+    return results
+
+
+def _group(store, rank: int, world: int):
+    """The process group of one rank, on a store that all ranks share."""
+    return dist.ProcessGroupGloo(dist.PrefixStore("g", store), rank, world, timedelta(seconds=SECONDS))

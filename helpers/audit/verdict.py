@@ -1,0 +1,82 @@
+"""What `audit` answers: the rule, the faults, the numbers of each step, in words and as a picture."""
+
+from dataclasses import dataclass, field
+
+from torch import Tensor
+
+from .names import FAULTS, RULES
+from .sentences import in_language
+
+__all__ = ["Step", "Verdict"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step beside the right one: G against Σ g / N over the valid tokens of its window.
+
+    `ratio` of the norms, `cosine`, `error` |G - right| / |right|; `loss` is the token mean, `logged` what the loop
+    returned (None if nothing), `descended` Σ w l with the weights that were read; losses in nats.
+    """
+
+    batch_size: int
+    K: int
+    number: int
+    ratio: float
+    cosine: float
+    error: float
+    loss: float
+    logged: float | None
+    descended: float
+
+    def __str__(self) -> str:
+        logged = f"{'–':>9}" if self.logged is None else f"{self.logged:9.4f}"
+        error = 0.0 if self.error < 1e-9 else self.error
+        return (
+            f"{self.batch_size} × {self.K}  {self.number:3}  {self.ratio:8.4f}  {self.cosine:8.5f}  {error:8.4f}"
+            f"  {self.loss:8.4f} {logged}  {self.descended:8.4f}"
+        )
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Which weight a loop gives to each token.
+
+    `rule`: "token_mean", "mean_of_means", "sequence_mean", "sum" or "unknown". `faults`: names of what is wrong.
+    `remarks`: sentences on what is not wrong, or could not be seen. `weights`: {(batch_size, K): (steps, tokens)},
+    float64, the weight of every target, row after row, those with the label -100 too; a rule in full is 1/N in the
+    window and 0 elsewhere. `right`: the same for the token mean. `masked` (tokens,): whether a target is ignored.
+    `steps`: the numbers of each step. `str(verdict)` says it all, `verdict.skyline()` draws it.
+    """
+
+    rule: str
+    faults: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    weights: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+    right: dict[tuple[int, int], Tensor] = field(default_factory=dict, repr=False)
+    masked: Tensor | None = field(default=None, repr=False)
+    steps: list[Step] = field(default_factory=list, repr=False)
+    language: str = "en"
+
+    @property
+    def ok(self) -> bool:
+        """Whether the rule is the token mean and nothing is wrong; remarks do not count."""
+        return self.rule == "token_mean" and not self.faults
+
+    def __str__(self) -> str:
+        lines = [f"{'✓' if self.ok else '✗'} {in_language(self.language, *RULES[self.rule])} [{self.rule}]"]
+        lines += [f"✗ {in_language(self.language, *FAULTS[name])} [{name}]" for name in self.faults]
+        lines += [f"· {remark}" for remark in self.remarks]
+        if self.steps:
+            zh = "B × K    步  范数之比      余弦  相对误差      损失  记录的    下降的"
+            en = "B × K  step     ratio    cosine     error      loss    logged  descended"
+            lines.append({"zh": zh, "en": en, "both": f"{zh}\n{en}"}[self.language])
+        return "\n".join(lines + [str(step) for step in self.steps])
+
+    def skyline(self):
+        """A matplotlib Figure: for each partition the weights as bars, those of masked targets grey, and 1/N.
+
+        Raises ValueError where no weights were read.
+        """
+        from .skyline import draw
+
+        return draw(self)
