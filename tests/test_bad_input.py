@@ -55,18 +55,18 @@ NEVER_WRONG = {bilingual.language, bilingual.say}
 BAD = {
     losses.softmax: [
         ("logits", [[0.0]], TypeError, "logits must be a floating-point tensor, got list"),
-        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a torch.int64 tensor"),
+        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a tensor of torch.int64"),
         (
             "logits",
             LOGITS.to(torch.float8_e5m2),
             TypeError,
-            "logits must be a floating-point tensor, got a torch.float8_e5m2 tensor",
+            "logits must be a floating-point tensor, got a tensor of torch.float8_e5m2",
         ),
         (
             "logits",
             LOGITS.to(torch.complex64),
             TypeError,
-            "logits must be a floating-point tensor, got a torch.complex64 tensor",
+            "logits must be a floating-point tensor, got a tensor of torch.complex64",
         ),
         ("logits", SPARSE, TypeError, "logits must be a dense tensor, got one of layout torch.sparse_coo"),
         ("logits", torch.tensor(1.0), ValueError, "logits need at least one class in dimension -1, got shape ()"),
@@ -98,8 +98,8 @@ BAD = {
     ],
     losses.cross_entropy: [
         ("logits", np.zeros((3, 5)), TypeError, "logits must be a floating-point tensor, got ndarray"),
-        ("targets", TARGETS.int(), TypeError, "targets must be an int64 tensor, got a torch.int32 tensor"),
-        ("targets", TARGETS.float(), TypeError, "targets must be an int64 tensor, got a torch.float32 tensor"),
+        ("targets", TARGETS.int(), TypeError, "targets must be an int64 tensor, got a tensor of torch.int32"),
+        ("targets", TARGETS.float(), TypeError, "targets must be an int64 tensor, got a tensor of torch.float32"),
         (
             "targets",
             torch.eye(3).long().to_sparse(),
@@ -159,7 +159,12 @@ BAD = {
         ("weight", torch.ones(3), ValueError, "weight must have shape (5,), one value a class, got (3,)"),
         ("weight", torch.ones(1, 5), ValueError, "weight must have shape (5,), one value a class, got (1, 5)"),
         ("weight", [1, 1, 1, 1, 1], TypeError, "weight must be a floating-point tensor, got list"),
-        ("weight", torch.ones(5).long(), TypeError, "weight must be a floating-point tensor, got a torch.int64 tensor"),
+        (
+            "weight",
+            torch.ones(5).long(),
+            TypeError,
+            "weight must be a floating-point tensor, got a tensor of torch.int64",
+        ),
         (
             "weight",
             torch.ones(5).to_sparse(),
@@ -169,7 +174,7 @@ BAD = {
         ("weight", META[0], ValueError, "weight must be on cpu, as the rest is, got a tensor on meta"),
     ],
     losses.z_loss: [
-        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a torch.int64 tensor"),
+        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a tensor of torch.int64"),
         ("coefficient", "a", TypeError, "coefficient must be a number, got 'a' (str)"),
         ("coefficient", True, TypeError, "coefficient must be a number, got True (bool)"),
         ("coefficient", inf, ValueError, "coefficient must be finite, got inf"),
@@ -179,7 +184,7 @@ BAD = {
     batches.shift: [
         ("tokens", [1.0, 2.0], TypeError, "tokens[0] must be an int, got 1.0 (float)"),
         ("tokens", [0, True], TypeError, "tokens[1] must be an int, got True (bool)"),
-        ("tokens", IDS[0].int(), TypeError, "tokens must be an int64 tensor, got a torch.int32 tensor"),
+        ("tokens", IDS[0].int(), TypeError, "tokens must be an int64 tensor, got a tensor of torch.int32"),
         ("tokens", "tea", TypeError, "tokens must be a list or an int64 tensor, got 'tea' (str)"),
         ("tokens", [[1, 2], [3, 4]], TypeError, "tokens[0] must be an int, got list"),
         ("tokens", IDS, ValueError, "tokens must have shape (n,), got (1, 2)"),
@@ -190,7 +195,7 @@ BAD = {
     ],
     batches.mask_prompt: [
         ("targets", [1, 2], TypeError, "targets must be an int64 tensor, got list"),
-        ("targets", torch.ones(2), TypeError, "targets must be an int64 tensor, got a torch.float32 tensor"),
+        ("targets", torch.ones(2), TypeError, "targets must be an int64 tensor, got a tensor of torch.float32"),
         ("targets", IDS, ValueError, "targets must have shape (n-1,), those of one sequence, got (1, 2)"),
         (
             "targets",
@@ -221,7 +226,7 @@ BAD = {
             "sequences[1] must have numbers that can be read, got a tensor on meta",
         ),
         ("sequences", IDS[0], ValueError, "sequences must have shape (B, n), got (2,)"),
-        ("sequences", IDS.float(), TypeError, "sequences must be an int64 tensor, got a torch.float32 tensor"),
+        ("sequences", IDS.float(), TypeError, "sequences must be an int64 tensor, got a tensor of torch.float32"),
         (
             "sequences",
             IDS.to("meta"),
@@ -275,7 +280,12 @@ BAD = {
     ],
     batches.attention_mask: [
         ("segment_ids", [[1, 1]], TypeError, "segment_ids must be an int64 tensor, got list"),
-        ("segment_ids", torch.ones(1, 2), TypeError, "segment_ids must be an int64 tensor, got a torch.float32 tensor"),
+        (
+            "segment_ids",
+            torch.ones(1, 2),
+            TypeError,
+            "segment_ids must be an int64 tensor, got a tensor of torch.float32",
+        ),
         ("segment_ids", IDS[0], ValueError, "segment_ids must have shape (B, T), got (2,)"),
         (
             "segment_ids",
@@ -290,7 +300,7 @@ BAD = {
             "micro_losses",
             torch.ones(2, 3),
             TypeError,
-            "micro_losses must be a list of tensors, got a torch.float32 tensor",
+            "micro_losses must be a list of tensors, got a tensor of torch.float32",
         ),
         (
             "micro_losses",
@@ -302,7 +312,7 @@ BAD = {
             "micro_losses",
             [torch.ones(2).long()],
             TypeError,
-            "micro_losses[0] must be a floating-point tensor, got a torch.int64 tensor",
+            "micro_losses[0] must be a floating-point tensor, got a tensor of torch.int64",
         ),
         (
             "micro_losses",
@@ -363,8 +373,8 @@ BAD = {
         ("counts", "tea", TypeError, "counts must be a list or an integer tensor, got 'tea' (str)"),
         ("counts", np.ones(3), TypeError, "counts must be a list or an integer tensor, got ndarray"),
         ("counts", IDS, ValueError, "counts must have shape (n,), got (1, 2)"),
-        ("counts", IDS[0] > 0, TypeError, "counts must be an integer tensor, got a torch.bool tensor"),
-        ("counts", IDS[0].float(), TypeError, "counts must be an integer tensor, got a torch.float32 tensor"),
+        ("counts", IDS[0] > 0, TypeError, "counts must be an integer tensor, got a tensor of torch.bool"),
+        ("counts", IDS[0].float(), TypeError, "counts must be an integer tensor, got a tensor of torch.float32"),
         ("counts", IDS[0].to("meta"), TypeError, "counts must have numbers that can be read, got a tensor on meta"),
         ("counts", IDS[0].to_sparse(), TypeError, "counts must be a dense tensor, got one of layout torch.sparse_coo"),
     ],
@@ -404,7 +414,7 @@ BAD = {
             "micro_batches",
             (IDS, IDS),
             TypeError,
-            "micro_batches[0] must be two tensors, (inputs, targets), got a torch.int64 tensor",
+            "micro_batches[0] must be two tensors, (inputs, targets), got a tensor of torch.int64",
         ),
         (
             "micro_batches",
@@ -422,7 +432,7 @@ BAD = {
             "micro_batches",
             [(IDS.float(), IDS)],
             TypeError,
-            "the inputs of micro_batches[0] must be an int64 tensor, got a torch.float32 tensor",
+            "the inputs of micro_batches[0] must be an int64 tensor, got a tensor of torch.float32",
         ),
         (
             "micro_batches",
@@ -440,7 +450,7 @@ BAD = {
             "micro_batches",
             [(IDS, IDS.int())],
             TypeError,
-            "the targets of micro_batches[0] must be an int64 tensor, got a torch.int32 tensor",
+            "the targets of micro_batches[0] must be an int64 tensor, got a tensor of torch.int32",
         ),
         (
             "micro_batches",
@@ -520,7 +530,7 @@ BAD = {
     ],
     tokenizer.decode: [
         ("tokens", [1, 2], TypeError, "tokens must be an int64 tensor, got list"),
-        ("tokens", torch.ones(2), TypeError, "tokens must be an int64 tensor, got a torch.float32 tensor"),
+        ("tokens", torch.ones(2), TypeError, "tokens must be an int64 tensor, got a tensor of torch.float32"),
         ("tokens", IDS, ValueError, "tokens must have shape (n,), got (1, 2)"),
         ("tokens", torch.tensor([1, -100]), IndexError, "token -100 at position (1,) of tokens is not in [0, 235)"),
         ("tokens", torch.tensor([235]), IndexError, "token 235 at position (0,) of tokens is not in [0, 235)"),
@@ -542,7 +552,7 @@ BAD = {
         ("seed", "a", TypeError, "seed must be an int, got 'a' (str)"),
     ],
     MODEL: [
-        ("inputs", IDS.float(), TypeError, "inputs must be an int64 tensor, got a torch.float32 tensor"),
+        ("inputs", IDS.float(), TypeError, "inputs must be an int64 tensor, got a tensor of torch.float32"),
         ("inputs", IDS[0], ValueError, "inputs must have shape (B, T), got (2,)"),
         ("inputs", IDS - 100, IndexError, "token -99 at position (0, 0) of inputs is not in [0, 12)"),
         ("inputs", IDS + 10, IndexError, "token 12 at position (0, 1) of inputs is not in [0, 12)"),
