@@ -11,7 +11,7 @@ from numbers import Real
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 from helpers.losses import _kind, _valid_targets
 from helpers.precision import DTYPES
@@ -63,7 +63,7 @@ def linear_cross_entropy(
 
     >>> hidden, weight = torch.tensor([[1.0, 2.0], [0.5, -1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> linear_cross_entropy(hidden, weight, torch.tensor([2, 0]))
-    tensor(0.4359)
+    tensor(0.4360)
     """
     _check_layer(hidden, weight)
     hidden, weight, autocast_off = _as_autocast_would(hidden, weight)
@@ -98,8 +98,11 @@ def linear_cross_entropy(
     if not torch.is_grad_enabled():
         hidden, weight = hidden.detach(), weight.detach()
     flat = hidden.reshape(-1, hidden.shape[-1]), weight, targets.reshape(-1), weights.reshape(-1)
+    apply = _LinearCrossEntropy.apply
+    if torch.compiler.is_compiling():  # in pieces it would keep more memory
+        apply = torch.compiler.disable(apply)
     with autocast_off:
-        return _LinearCrossEntropy.apply(*flat, divisor, label_smoothing, z_loss, softcap, chunk)
+        return apply(*flat, divisor, label_smoothing, z_loss, softcap, chunk)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -119,23 +122,28 @@ class _LinearCrossEntropy(torch.autograd.Function):
         chunk: int,
     ) -> Tensor:
         exact, classes = weights.dtype, len(weight)
-        wanted = ctx.needs_input_grad[:2]
-        grads = [x.new_zeros(x.shape, dtype=exact) if want else None for x, want in zip((hidden, weight), wanted)]
-        rows = torch.arange(len(weights), device="meta") if weights.is_meta else weights.nonzero().squeeze(1)
-        products = hidden.new_empty(min(chunk, len(rows)), classes)
-        buffer = products if products.dtype == exact else products.to(exact)
-        slopes = torch.empty_like(buffer) if softcap and any(wanted) else None
+        grads = [
+            x.new_zeros(x.shape, dtype=exact) if wanted else None
+            for x, wanted in zip((hidden, weight), ctx.needs_input_grad, strict=False)
+        ]
+        if weights.is_meta or weights.all():
+            blocks = [slice(start, start + chunk) for start in range(0, len(weights), chunk)]
+        else:
+            blocks = weights.nonzero().squeeze(1).split(chunk)
+        products = hidden.new_empty(min(chunk, len(weights)), classes)
+        buffer = products if products.dtype == exact else products.new_empty(products.shape, dtype=exact)
+        slopes = torch.empty_like(buffer) if softcap and any(ctx.needs_input_grad) else None
         total = weights.new_zeros(())
-        for row in rows.split(chunk):
-            h, y, w = hidden[row], targets[row, None], weights[row, None]
-            product, z = products[: len(row)], buffer[: len(row)]
+        for block in blocks:
+            h, y, w = hidden[block], targets[block, None], weights[block, None]
+            product, z = products[: len(h)], buffer[: len(h)]
             torch.mm(h, weight.t(), out=product)
             if z.dtype != product.dtype:
                 z.copy_(product)
             if softcap:
                 z.div_(softcap).tanh_()
                 if slopes is not None:
-                    slope = torch.mul(z, z, out=slopes[: len(row)]).neg_().add_(1.0)  # of tanh: 1 - tanh²
+                    slope = torch.mul(z, z, out=slopes[: len(h)]).neg_().add_(1.0)  # of tanh: 1 - tanh²
                 z.mul_(softcap)
             top = z.amax(1, keepdim=True)
             losses = (1.0 - smoothing) * (top - z.gather(1, y))
@@ -147,7 +155,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             lse = top + log_sum
             losses += z_loss * lse.square()
             total += (w * losses).sum()
-            if not any(wanted):
+            if not any(ctx.needs_input_grad):
                 continue
             if z_loss:
                 z.mul_(1.0 + 2.0 * z_loss * lse)
@@ -156,20 +164,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
             z.scatter_add_(1, y, torch.full_like(top, smoothing - 1.0))
             if softcap:
                 z.mul_(slope)
-            w = w / divisor
+            w = w / divisor  # only here, so that no token is left when the divisor is 0
+            if grads[1] is not None:
+                grads[1].addmm_(z.t(), w * h)
             if grads[0] is not None:
                 if z.dtype != product.dtype:
                     product.copy_(z)
-                grads[0][row] = w * torch.mm(product, weight)
-            if grads[1] is not None:
-                grads[1].addmm_(z.t(), w * h)
+                grads[0][block] = torch.mm(product, weight).to(exact).mul_(w)
         ctx.save_for_backward(*grads)
         ctx.dtype = hidden.dtype
         return total / divisor
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: FunctionCtx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # by create_graph=True; without an error the second derivative would be 0
+            raise RuntimeError("linear_cross_entropy has no second derivative: take cross_entropy for create_graph=True")
         as_it_is = upstream.is_meta or upstream == 1  # then autograd can take the gradients without a copy
         grads = [g if g is None or as_it_is else g * upstream for g in ctx.saved_tensors]
         return *(g if g is None else g.to(ctx.dtype) for g in grads), *[None] * 7
