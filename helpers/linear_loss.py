@@ -5,6 +5,7 @@ three such arrays at its peak. Yet the gradient of a mean is known as soon as it
 tokens makes its logits, its loss and its share of both gradients, and then gives its memory to the next chunk.
 """
 
+import math
 import sys
 from contextlib import nullcontext
 from numbers import Real
@@ -69,26 +70,10 @@ def linear_cross_entropy(
     hidden, weight, autocast_off = _as_autocast_would(hidden, weight)
     if hidden.dtype != weight.dtype:
         raise TypeError(f"hidden and weight must have one dtype, got {hidden.dtype} and {weight.dtype}")
-    logits = weight.new_empty(()).expand(*hidden.shape[:-1], len(weight))  # only their shape: it has one number
-    if isinstance(targets, Tensor) and targets.is_meta and targets.shape == logits.shape[:-1]:
-        valid = targets != ignore_index  # without values there is no class to check
-    else:
-        valid = _valid_targets(logits, targets, ignore_index)
-    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
-        hint = "; the losses of single tokens can be weighed by token_weights" if reduction == "none" else ""
-        raise ValueError(f'reduction must be "mean" or "sum", got {reduction!r}{hint}')
-    _check_number("label_smoothing", label_smoothing, 0.0, 1.0)
-    _check_number("z_loss", z_loss, 0.0)
-    if softcap is not None:
-        _check_number("softcap", softcap, sys.float_info.min)
-    if type(chunk) is not int:
-        raise TypeError(f"chunk must be an int, got {_kind(chunk)}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1 token, got {chunk}")
-    if isinstance(count, Tensor) and count.dim() == 0 and not count.is_meta and count.dtype != torch.bool:
-        count = count.item()
+    valid = _valid(hidden, weight, targets, ignore_index)
+    _check_options(reduction, label_smoothing, z_loss, softcap, chunk)
     if count is not None:
-        _check_number("count", count, sys.float_info.min)
+        count = _number("count", count.item() if isinstance(count, Tensor) and count.dim() == 0 else count, above=0)
     if token_weights is not None:
         _check_token_weights(token_weights, targets)
 
@@ -203,8 +188,7 @@ def _check_layer(hidden: Tensor, weight: Tensor) -> None:
     for name, value in (("hidden", hidden), ("weight", weight)):
         if not isinstance(value, Tensor) or value.dtype not in DTYPES:
             raise TypeError(f"{name} must be a floating-point tensor, got {_kind(value)}")
-    if hidden.device != weight.device:
-        raise ValueError(f"hidden and weight must be on one device, got {hidden.device} and {weight.device}")
+    _check_device("weight", weight, hidden)
     if weight.dim() != 2 or len(weight) == 0:
         raise ValueError(f"weight must have shape (V, D) with at least one class, got {tuple(weight.shape)}")
     if hidden.dim() == 0 or hidden.shape[-1] != weight.shape[1]:
@@ -212,9 +196,23 @@ def _check_layer(hidden: Tensor, weight: Tensor) -> None:
         raise ValueError(f"{message} {tuple(weight.shape)}, got {tuple(hidden.shape)}")
 
 
+def _valid(hidden: Tensor, weight: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
+    """Where `targets` counts, as `cross_entropy` checks it; on meta, where there are no values, only its shape."""
+    if isinstance(targets, Tensor):
+        _check_device("targets", targets, hidden)
+    if isinstance(ignore_index, bool):
+        raise TypeError(f"ignore_index must be an int of 64 bits, got {ignore_index!r}")
+    logits = weight.new_empty(()).expand(*hidden.shape[:-1], len(weight))  # their shape, in the memory of one number
+    if not isinstance(targets, Tensor) or not targets.is_meta:
+        return _valid_targets(logits, targets, ignore_index)
+    _valid_targets(logits, torch.zeros((), dtype=targets.dtype).expand(targets.shape), ignore_index)
+    return targets != ignore_index
+
+
 def _check_token_weights(token_weights: Tensor, targets: Tensor) -> None:
     if not isinstance(token_weights, Tensor) or not token_weights.is_floating_point():
         raise TypeError(f"token_weights must be a floating-point tensor, got {_kind(token_weights)}")
+    _check_device("token_weights", token_weights, targets)
     if token_weights.shape != targets.shape:
         shapes = f"{tuple(targets.shape)}, one for each target, got {tuple(token_weights.shape)}"
         raise ValueError(f"token_weights must have shape {shapes}")
@@ -222,8 +220,34 @@ def _check_token_weights(token_weights: Tensor, targets: Tensor) -> None:
         raise ValueError("token_weights must be constants, but they require a gradient: detach them")
 
 
-def _check_number(name: str, value: float, low: float, high: float = sys.float_info.max) -> None:
+def _check_device(name: str, value: Tensor, hidden: Tensor) -> None:
+    if value.device != hidden.device:
+        raise ValueError(f"{name} must be on {hidden.device}, as hidden, got {value.device}")
+
+
+def _check_options(reduction: str, label_smoothing: float, z_loss: float, softcap: float | None, chunk: int) -> None:
+    if not isinstance(reduction, str):
+        raise TypeError(f"reduction must be a string, got {_kind(reduction)}")
+    if reduction not in ("mean", "sum"):
+        hint = "; the losses of single tokens can be weighed by token_weights" if reduction == "none" else ""
+        raise ValueError(f'reduction must be "mean" or "sum", got {reduction!r}{hint}')
+    if not 0.0 <= _number("label_smoothing", label_smoothing) <= 1.0:
+        raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing!r}")
+    if _number("z_loss", z_loss) < 0.0:
+        raise ValueError(f"z_loss must be at least 0, got {z_loss!r}")
+    if softcap is not None:
+        _number("softcap", softcap, above=0)
+    if type(chunk) is not int:
+        raise TypeError(f"chunk must be an int, got {_kind(chunk)}")
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+
+
+def _number(name: str, value: float, above: float = -math.inf) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    if value <= above:
+        raise ValueError(f"{name} must be above {above}, got {value!r}")
+    return float(value)
