@@ -169,7 +169,7 @@ def indices(values: Tensor, noun: str, size: int | None, *, of: str = "", ignore
 def shown(value: Any) -> str:
     """What came, in a few words: a short value itself and its kind, else only the kind."""
     if isinstance(value, Tensor):
-        return f"a {value.dtype} tensor"
+        return f"a tensor of {value.dtype}"
     if isinstance(value, int | float | complex | str | bytes):
         return f"{_short(value)} ({type(value).__name__})"
     return "None" if value is None else type(value).__name__

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import accumulation, batches, losses, precision, tiny_lm, tokenizer
+from helpers import accumulation, batches, linear_loss, losses, precision, tiny_lm, tokenizer
 from helpers.classroom import bilingual
 from helpers.lessons.cross_entropy.explore import surprise
 from helpers.tiny_lm import TinyLM, train
@@ -22,6 +22,7 @@ from tests.build.test_lessons import solutions
 nan, inf = float("nan"), float("inf")
 LOGITS = torch.zeros(3, 5)
 TARGETS = torch.tensor([0, 1, -100])
+HIDDEN = torch.zeros(3, 4)
 IDS = torch.tensor([[1, 2]])
 META = torch.zeros(3, 5, device="meta")
 SPARSE = torch.eye(3, 5).to_sparse()
@@ -33,6 +34,7 @@ GOOD = {
     losses.token_losses: {"logits": LOGITS, "targets": TARGETS},
     losses.cross_entropy: {"logits": LOGITS, "targets": TARGETS},
     losses.z_loss: {"logits": LOGITS, "targets": TARGETS},
+    linear_loss.linear_cross_entropy: {"hidden": HIDDEN, "weight": torch.zeros(5, 4), "targets": TARGETS},
     batches.shift: {"tokens": [1, 2]},
     batches.mask_prompt: {"targets": TARGETS, "prompt_length": 2},
     batches.pad: {"sequences": [[1, 2, 3], [4]]},
@@ -55,18 +57,18 @@ NEVER_WRONG = {bilingual.language, bilingual.say}
 BAD = {
     losses.softmax: [
         ("logits", [[0.0]], TypeError, "logits must be a floating-point tensor, got list"),
-        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a torch.int64 tensor"),
+        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a tensor of torch.int64"),
         (
             "logits",
             LOGITS.to(torch.float8_e5m2),
             TypeError,
-            "logits must be a floating-point tensor, got a torch.float8_e5m2 tensor",
+            "logits must be a floating-point tensor, got a tensor of torch.float8_e5m2",
         ),
         (
             "logits",
             LOGITS.to(torch.complex64),
             TypeError,
-            "logits must be a floating-point tensor, got a torch.complex64 tensor",
+            "logits must be a floating-point tensor, got a tensor of torch.complex64",
         ),
         ("logits", SPARSE, TypeError, "logits must be a dense tensor, got one of layout torch.sparse_coo"),
         ("logits", torch.tensor(1.0), ValueError, "logits need at least one class in dimension -1, got shape ()"),
@@ -98,8 +100,8 @@ BAD = {
     ],
     losses.cross_entropy: [
         ("logits", np.zeros((3, 5)), TypeError, "logits must be a floating-point tensor, got ndarray"),
-        ("targets", TARGETS.int(), TypeError, "targets must be an int64 tensor, got a torch.int32 tensor"),
-        ("targets", TARGETS.float(), TypeError, "targets must be an int64 tensor, got a torch.float32 tensor"),
+        ("targets", TARGETS.int(), TypeError, "targets must be an int64 tensor, got a tensor of torch.int32"),
+        ("targets", TARGETS.float(), TypeError, "targets must be an int64 tensor, got a tensor of torch.float32"),
         (
             "targets",
             torch.eye(3).long().to_sparse(),
@@ -159,7 +161,12 @@ BAD = {
         ("weight", torch.ones(3), ValueError, "weight must have shape (5,), one value a class, got (3,)"),
         ("weight", torch.ones(1, 5), ValueError, "weight must have shape (5,), one value a class, got (1, 5)"),
         ("weight", [1, 1, 1, 1, 1], TypeError, "weight must be a floating-point tensor, got list"),
-        ("weight", torch.ones(5).long(), TypeError, "weight must be a floating-point tensor, got a torch.int64 tensor"),
+        (
+            "weight",
+            torch.ones(5).long(),
+            TypeError,
+            "weight must be a floating-point tensor, got a tensor of torch.int64",
+        ),
         (
             "weight",
             torch.ones(5).to_sparse(),
@@ -169,17 +176,91 @@ BAD = {
         ("weight", META[0], ValueError, "weight must be on cpu, as the rest is, got a tensor on meta"),
     ],
     losses.z_loss: [
-        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a torch.int64 tensor"),
+        ("logits", LOGITS.long(), TypeError, "logits must be a floating-point tensor, got a tensor of torch.int64"),
         ("coefficient", "a", TypeError, "coefficient must be a number, got 'a' (str)"),
         ("coefficient", True, TypeError, "coefficient must be a number, got True (bool)"),
         ("coefficient", inf, ValueError, "coefficient must be finite, got inf"),
         ("targets", TARGETS + 3, IndexError, "target -97 at position (2,) is neither in [0, 5) nor ignore_index -100"),
         ("ignore_index", 0.0, TypeError, "ignore_index must be an int, got 0.0 (float)"),
     ],
+    linear_loss.linear_cross_entropy: [
+        ("hidden", [[0.0]], TypeError, "hidden must be a floating-point tensor, got list"),
+        ("hidden", HIDDEN.long(), TypeError, "hidden must be a floating-point tensor, got a tensor of torch.int64"),
+        ("hidden", HIDDEN.to_sparse(), TypeError, "hidden must be a dense tensor, got one of layout torch.sparse_coo"),
+        ("hidden", HIDDEN.to("meta"), ValueError, "hidden must be on cpu, as the rest is, got a tensor on meta"),
+        (
+            "hidden",
+            HIDDEN.double(),
+            TypeError,
+            "hidden and weight must have one dtype, got torch.float64 and torch.float32",
+        ),
+        (
+            "hidden",
+            torch.zeros(()),
+            ValueError,
+            "hidden must have shape (..., 4), as many features as weight (5, 4), got ()",
+        ),
+        (
+            "hidden",
+            LOGITS,
+            ValueError,
+            "hidden must have shape (..., 4), as many features as weight (5, 4), got (3, 5)",
+        ),
+        ("weight", None, TypeError, "weight must be a floating-point tensor, got None"),
+        ("weight", HIDDEN[0], ValueError, "weight must have shape (V, D), got (4,)"),
+        ("weight", HIDDEN[:0], ValueError, "weight must have at least one class, got shape (0, 4)"),
+        ("targets", [0, 1, 2], TypeError, "targets must be an int64 tensor, got list"),
+        ("targets", TARGETS.int(), TypeError, "targets must be an int64 tensor, got a tensor of torch.int32"),
+        ("targets", TARGETS.to("meta"), ValueError, "targets must be on cpu, as the rest is, got a tensor on meta"),
+        (
+            "targets",
+            TARGETS[:2],
+            ValueError,
+            "targets must have shape (3,), one for each row of logits (3, 5), got (2,)",
+        ),
+        ("targets", TARGETS + 5, IndexError, "target 5 at position (0,) is neither in [0, 5) nor ignore_index -100"),
+        ("targets", TARGETS - 1, IndexError, "target -1 at position (0,) is neither in [0, 5) nor ignore_index -100"),
+        ("ignore_index", True, TypeError, "ignore_index must be an int, got True (bool)"),
+        ("ignore_index", -1, IndexError, "target -100 at position (2,) is neither in [0, 5) nor ignore_index -1"),
+        ("reduction", "none", ValueError, 'reduction must be "mean" or "sum", got \'none\''),
+        ("reduction", None, TypeError, 'reduction must be "mean" or "sum", got None'),
+        ("count", 0, ValueError, "count must be above 0, got 0"),
+        ("count", -2.5, ValueError, "count must be above 0, got -2.5"),
+        ("count", inf, ValueError, "count must be finite, got inf"),
+        ("count", True, TypeError, "count must be a number, got True (bool)"),
+        ("count", torch.tensor(3), TypeError, "count must be a number, got a tensor of torch.int64"),
+        ("token_weights", [1.0], TypeError, "token_weights must be a floating-point tensor, got list"),
+        (
+            "token_weights",
+            TARGETS,
+            TypeError,
+            "token_weights must be a floating-point tensor, got a tensor of torch.int64",
+        ),
+        ("token_weights", HIDDEN, ValueError, "token_weights must have shape (3,), one weight a target, got (3, 4)"),
+        ("token_weights", META[:, 0], ValueError, "token_weights must be on cpu, as the rest is, got a tensor on meta"),
+        (
+            "token_weights",
+            torch.ones(3, requires_grad=True),
+            ValueError,
+            "token_weights must be constants, got a tensor that requires a gradient: detach it",
+        ),
+        ("label_smoothing", 1.5, ValueError, "label_smoothing must lie in [0, 1], got 1.5"),
+        ("label_smoothing", -0.1, ValueError, "label_smoothing must lie in [0, 1], got -0.1"),
+        ("label_smoothing", nan, ValueError, "label_smoothing must be finite, got nan"),
+        ("label_smoothing", False, TypeError, "label_smoothing must be a number, got False (bool)"),
+        ("z_loss", -1e-4, ValueError, "z_loss must be at least 0, got -0.0001"),
+        ("z_loss", None, TypeError, "z_loss must be a number, got None"),
+        ("softcap", 0.0, ValueError, "softcap must be above 0, got 0.0"),
+        ("softcap", nan, ValueError, "softcap must be finite, got nan"),
+        ("softcap", "30", TypeError, "softcap must be a number, got '30' (str)"),
+        ("chunk", 0, ValueError, "chunk must be at least 1, got 0"),
+        ("chunk", 2.0, TypeError, "chunk must be an int, got 2.0 (float)"),
+        ("chunk", True, TypeError, "chunk must be an int, got True (bool)"),
+    ],
     batches.shift: [
         ("tokens", [1.0, 2.0], TypeError, "tokens[0] must be an int, got 1.0 (float)"),
         ("tokens", [0, True], TypeError, "tokens[1] must be an int, got True (bool)"),
-        ("tokens", IDS[0].int(), TypeError, "tokens must be an int64 tensor, got a torch.int32 tensor"),
+        ("tokens", IDS[0].int(), TypeError, "tokens must be an int64 tensor, got a tensor of torch.int32"),
         ("tokens", "tea", TypeError, "tokens must be a list or an int64 tensor, got 'tea' (str)"),
         ("tokens", [[1, 2], [3, 4]], TypeError, "tokens[0] must be an int, got list"),
         ("tokens", IDS, ValueError, "tokens must have shape (n,), got (1, 2)"),
@@ -190,7 +271,7 @@ BAD = {
     ],
     batches.mask_prompt: [
         ("targets", [1, 2], TypeError, "targets must be an int64 tensor, got list"),
-        ("targets", torch.ones(2), TypeError, "targets must be an int64 tensor, got a torch.float32 tensor"),
+        ("targets", torch.ones(2), TypeError, "targets must be an int64 tensor, got a tensor of torch.float32"),
         ("targets", IDS, ValueError, "targets must have shape (n-1,), those of one sequence, got (1, 2)"),
         (
             "targets",
@@ -221,7 +302,7 @@ BAD = {
             "sequences[1] must have numbers that can be read, got a tensor on meta",
         ),
         ("sequences", IDS[0], ValueError, "sequences must have shape (B, n), got (2,)"),
-        ("sequences", IDS.float(), TypeError, "sequences must be an int64 tensor, got a torch.float32 tensor"),
+        ("sequences", IDS.float(), TypeError, "sequences must be an int64 tensor, got a tensor of torch.float32"),
         (
             "sequences",
             IDS.to("meta"),
@@ -275,7 +356,12 @@ BAD = {
     ],
     batches.attention_mask: [
         ("segment_ids", [[1, 1]], TypeError, "segment_ids must be an int64 tensor, got list"),
-        ("segment_ids", torch.ones(1, 2), TypeError, "segment_ids must be an int64 tensor, got a torch.float32 tensor"),
+        (
+            "segment_ids",
+            torch.ones(1, 2),
+            TypeError,
+            "segment_ids must be an int64 tensor, got a tensor of torch.float32",
+        ),
         ("segment_ids", IDS[0], ValueError, "segment_ids must have shape (B, T), got (2,)"),
         (
             "segment_ids",
@@ -290,7 +376,7 @@ BAD = {
             "micro_losses",
             torch.ones(2, 3),
             TypeError,
-            "micro_losses must be a list of tensors, got a torch.float32 tensor",
+            "micro_losses must be a list of tensors, got a tensor of torch.float32",
         ),
         (
             "micro_losses",
@@ -302,7 +388,7 @@ BAD = {
             "micro_losses",
             [torch.ones(2).long()],
             TypeError,
-            "micro_losses[0] must be a floating-point tensor, got a torch.int64 tensor",
+            "micro_losses[0] must be a floating-point tensor, got a tensor of torch.int64",
         ),
         (
             "micro_losses",
@@ -363,8 +449,8 @@ BAD = {
         ("counts", "tea", TypeError, "counts must be a list or an integer tensor, got 'tea' (str)"),
         ("counts", np.ones(3), TypeError, "counts must be a list or an integer tensor, got ndarray"),
         ("counts", IDS, ValueError, "counts must have shape (n,), got (1, 2)"),
-        ("counts", IDS[0] > 0, TypeError, "counts must be an integer tensor, got a torch.bool tensor"),
-        ("counts", IDS[0].float(), TypeError, "counts must be an integer tensor, got a torch.float32 tensor"),
+        ("counts", IDS[0] > 0, TypeError, "counts must be an integer tensor, got a tensor of torch.bool"),
+        ("counts", IDS[0].float(), TypeError, "counts must be an integer tensor, got a tensor of torch.float32"),
         ("counts", IDS[0].to("meta"), TypeError, "counts must have numbers that can be read, got a tensor on meta"),
         ("counts", IDS[0].to_sparse(), TypeError, "counts must be a dense tensor, got one of layout torch.sparse_coo"),
     ],
@@ -404,7 +490,7 @@ BAD = {
             "micro_batches",
             (IDS, IDS),
             TypeError,
-            "micro_batches[0] must be two tensors, (inputs, targets), got a torch.int64 tensor",
+            "micro_batches[0] must be two tensors, (inputs, targets), got a tensor of torch.int64",
         ),
         (
             "micro_batches",
@@ -422,7 +508,7 @@ BAD = {
             "micro_batches",
             [(IDS.float(), IDS)],
             TypeError,
-            "the inputs of micro_batches[0] must be an int64 tensor, got a torch.float32 tensor",
+            "the inputs of micro_batches[0] must be an int64 tensor, got a tensor of torch.float32",
         ),
         (
             "micro_batches",
@@ -440,7 +526,7 @@ BAD = {
             "micro_batches",
             [(IDS, IDS.int())],
             TypeError,
-            "the targets of micro_batches[0] must be an int64 tensor, got a torch.int32 tensor",
+            "the targets of micro_batches[0] must be an int64 tensor, got a tensor of torch.int32",
         ),
         (
             "micro_batches",
@@ -520,7 +606,7 @@ BAD = {
     ],
     tokenizer.decode: [
         ("tokens", [1, 2], TypeError, "tokens must be an int64 tensor, got list"),
-        ("tokens", torch.ones(2), TypeError, "tokens must be an int64 tensor, got a torch.float32 tensor"),
+        ("tokens", torch.ones(2), TypeError, "tokens must be an int64 tensor, got a tensor of torch.float32"),
         ("tokens", IDS, ValueError, "tokens must have shape (n,), got (1, 2)"),
         ("tokens", torch.tensor([1, -100]), IndexError, "token -100 at position (1,) of tokens is not in [0, 235)"),
         ("tokens", torch.tensor([235]), IndexError, "token 235 at position (0,) of tokens is not in [0, 235)"),
@@ -542,7 +628,7 @@ BAD = {
         ("seed", "a", TypeError, "seed must be an int, got 'a' (str)"),
     ],
     MODEL: [
-        ("inputs", IDS.float(), TypeError, "inputs must be an int64 tensor, got a torch.float32 tensor"),
+        ("inputs", IDS.float(), TypeError, "inputs must be an int64 tensor, got a tensor of torch.float32"),
         ("inputs", IDS[0], ValueError, "inputs must have shape (B, T), got (2,)"),
         ("inputs", IDS - 100, IndexError, "token -99 at position (0, 0) of inputs is not in [0, 12)"),
         ("inputs", IDS + 10, IndexError, "token 12 at position (0, 1) of inputs is not in [0, 12)"),
@@ -635,6 +721,7 @@ def test_options_are_named():
         lambda: losses.cross_entropy(LOGITS, TARGETS, -100),
         lambda: losses.token_losses(LOGITS, TARGETS, -100),
         lambda: losses.z_loss(LOGITS, TARGETS, -100),
+        lambda: linear_loss.linear_cross_entropy(HIDDEN, HIDDEN, TARGETS, -100),
         lambda: batches.pad([[1, 2]], [0], 3),
         lambda: TinyLM(5, 48),
         lambda: train(MODEL, "token_mean", 1),
@@ -779,7 +866,7 @@ def test_one_odd_argument_and_several(function, short_corpus):
 
 
 def test_every_public_function_is_in_the_table():
-    for module in (losses, batches, accumulation, precision, tokenizer, tiny_lm, bilingual):
+    for module in (losses, linear_loss, batches, accumulation, precision, tokenizer, tiny_lm, bilingual):
         public = {getattr(module, name) for name in module.__all__ if callable(getattr(module, name))}
         assert public - {precision.Limits, tokenizer.corpus, tokenizer.vocabulary} <= {*GOOD, *NEVER_WRONG}
 

@@ -74,7 +74,7 @@ BAD = [
     (lambda: require.integer(2.0, "width"), TypeError, "width must be an int, got 2.0 (float)"),
     (lambda: require.integer("a", "seed"), TypeError, "seed must be an int, got 'a' (str)"),
     (lambda: require.integer(None, "seed"), TypeError, "seed must be an int, got None"),
-    (lambda: require.integer(torch.tensor(3), "n"), TypeError, "n must be an int, got a torch.int64 tensor"),
+    (lambda: require.integer(torch.tensor(3), "n"), TypeError, "n must be an int, got a tensor of torch.int64"),
     (lambda: require.integer([1], "n"), TypeError, "n must be an int, got list"),
     (lambda: require.integer(0, "n", low=1), ValueError, "n must be at least 1, got 0"),
     (lambda: require.integer(9, "n", 1, 8), ValueError, "n must lie in [1, 8], got 9"),
@@ -110,18 +110,18 @@ BAD = [
     (
         lambda: require.tensor(IDS, "z", FLOAT),
         TypeError,
-        "z must be a floating-point tensor, got a torch.int64 tensor",
+        "z must be a floating-point tensor, got a tensor of torch.int64",
     ),
-    (lambda: require.tensor(IDS.to(torch.float8_e5m2), "z", FLOAT), TypeError, "got a torch.float8_e5m2 tensor"),
+    (lambda: require.tensor(IDS.to(torch.float8_e5m2), "z", FLOAT), TypeError, "got a tensor of torch.float8_e5m2"),
     (
         lambda: require.tensor(IDS > 0, "n", INT),
         TypeError,
-        "n must be an integer tensor, got a torch.bool tensor",
+        "n must be an integer tensor, got a tensor of torch.bool",
     ),
     (
         lambda: require.tensor(IDS.int(), "y", INT64),
         TypeError,
-        "y must be an int64 tensor, got a torch.int32 tensor",
+        "y must be an int64 tensor, got a tensor of torch.int32",
     ),
     (
         lambda: require.tensor(torch.eye(2).to_sparse(), "z", FLOAT),
