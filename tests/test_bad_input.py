@@ -447,7 +447,7 @@ BAD = {
         ("counts", [True], TypeError, "counts[0] must be an int, got True (bool)"),
         ("counts", 7, TypeError, "counts must be a list or an integer tensor, got 7 (int)"),
         ("counts", "tea", TypeError, "counts must be a list or an integer tensor, got 'tea' (str)"),
-        ("counts", np.ones(3), TypeError, "counts must be a list or an integer tensor, got ndarray"),
+        ("counts", np.ones(3), TypeError, "counts[0] must be an int, got 1.0 (float)"),
         ("counts", IDS, ValueError, "counts must have shape (n,), got (1, 2)"),
         ("counts", IDS[0] > 0, TypeError, "counts must be an integer tensor, got a tensor of torch.bool"),
         ("counts", IDS[0].float(), TypeError, "counts must be an integer tensor, got a tensor of torch.float32"),
