@@ -13,7 +13,7 @@ from helpers.classroom.verdicts import article
 if TYPE_CHECKING:
     from helpers.classroom.grading import Exercise
 
-__all__ = ["fault_of", "is_moderate", "same_outcome", "size_of"]
+__all__ = ["fault_of", "is_moderate", "said", "same_outcome", "size_of"]
 
 
 def size_of(case: tuple) -> float:
@@ -53,15 +53,19 @@ def fault_of(answer: Callable, exercise: "Exercise", number: int, case: tuple, o
 
 def raised(answer: Callable, error: BaseException, details: list) -> tuple:
     line = line_in(answer, error)
-    try:
-        text = f"{type(error).__name__}: {error}"
-    except Exception:  # its own __str__ raises
-        text = type(error).__name__
-    text = " ".join(text.split())[: 4 * WIDEST]
+    text = said(error)
     details = [*details, ("报错原文", "the error", text)]
     if line is None:
         return "运行时报错", "the function raised an error", *details
     return f"代码第 {line} 行出错", f"line {line} raised an error", *details
+
+
+def said(error: BaseException) -> str:
+    """An error as Python would show it, on one line, also where its own `__str__` raises."""
+    try:
+        return " ".join(f"{type(error).__name__}: {error}".split())[: 4 * WIDEST]
+    except Exception:
+        return type(error).__name__
 
 
 def gradient_fault(exercise: "Exercise", case: tuple, one: Run, details: list) -> tuple | None:
@@ -103,11 +107,11 @@ def is_moderate(case: tuple) -> bool:
 def same_outcome(one: Run, other: Run, size: float) -> bool:
     """Whether two runs gave the same: the same error, in words but for its numbers, or the same numbers."""
     if one.error is not None or other.error is not None:
-        return type(one.error) is type(other.error) and _words(one.error) == _words(other.error)
+        return None not in (one.error, other.error) and _words(one.error) == _words(other.error)
     if one.value is None or other.value is None:
         return one.value is other.value
     return same(as_tensor(one.value), as_tensor(other.value), size)
 
 
 def _words(error: BaseException) -> str:
-    return "".join(letter for letter in str(error) if not letter.isdigit())
+    return "".join(letter for letter in said(error) if not letter.isdigit())

@@ -24,8 +24,8 @@ from typing import Any
 import torch
 
 from helpers.classroom.errors import KNOWN_ERRORS
-from helpers.classroom.faults import fault_of, is_moderate, same_outcome, size_of
-from helpers.classroom.running import Run, awaits, run, undisturbed
+from helpers.classroom.faults import fault_of, is_moderate, said, same_outcome, size_of
+from helpers.classroom.running import Run, awaits, returns_something, run, undisturbed
 from helpers.classroom.values import literal
 from helpers.classroom.verdicts import Verdict, article, refused, right, waiting, wrong
 
@@ -153,7 +153,9 @@ def graded(answer: Any, exercise: Exercise) -> tuple[Verdict, str]:
     runs = runs_of(answer, cases, exercise.gradient_of)
     for number, (case, one) in enumerate(zip(cases, runs, strict=True)):
         if fault := fault_of(answer, exercise, number, case, one):
-            return wrong(*fault, *diagnosis(exercise, cases, runs, number)), one.printed
+            forgotten = one.value is None and one.error is None and not returns_something(answer)
+            name = [] if forgotten else diagnosis(exercise, cases, runs, number)
+            return wrong(*fault, *name), one.printed
     if exercise.also and (verdict := exercise.also(cases, runs)):
         return verdict, runs[0].printed
     for name in sorted({name.strip("_") for one in runs for name in one.calls} & set(exercise.without)):
@@ -174,27 +176,21 @@ def runs_of(answer: Callable, cases: Sequence[tuple], gradient_of: int | None = 
         one = run(answer, case, dtype, gradient_of)
         if one.error and not tried:
             tried, again = True, run(answer, case, torch.float32, gradient_of)
-            if again.error is None or _is_about_dtypes(one.error):
+            if again.error is None or any(word in said(one.error).lower() for word in ("dtype", "double", "float")):
                 dtype, one = torch.float32, again
         runs.append(one)
     return runs
-
-
-def _is_about_dtypes(error: BaseException) -> bool:
-    try:
-        return any(word in str(error) for word in ("dtype", "Double", "Float", "double", "float"))
-    except Exception:
-        return False
 
 
 def diagnosis(exercise: Exercise, cases: Sequence[tuple], runs: Sequence[Run], fault: int) -> list[tuple[str, str]]:
     """The name of the mistake that gives what the answer gives, if there is one.
 
     On every case if it can be; else on every case of moderate numbers, if the fault showed on one of those: a formula
-    that overflows where another does not may be wrong in the same way.
+    that overflows where another does not may be wrong in the same way. What is right where the fault showed is none.
     """
     moderate = [number for number, case in enumerate(cases) if is_moderate(case)]
     order = [fault, *(number for number in range(len(cases)) if number != fault)]
+    truth = run(exercise.truth, cases[fault])
     made: dict[tuple, Run] = {}
 
     def alike(function: Callable, number: int) -> bool:
@@ -203,13 +199,14 @@ def diagnosis(exercise: Exercise, cases: Sequence[tuple], runs: Sequence[Run], f
             made[key] = run(function, cases[number])
         return same_outcome(runs[number], made[key], size_of(cases[number]))
 
-    for numbers in (order, [number for number in order if number in moderate] if fault in moderate else []):
-        for mistake in exercise.mistakes:
-            for function in mistake.functions:
-                if numbers and all(alike(function, number) for number in numbers):
-                    return [("→ " + mistake.zh, "→ " + mistake.en)]
+    if not same_outcome(runs[fault], truth, size_of(cases[fault])):
+        for numbers in (order, [number for number in order if number in moderate] if fault in moderate else []):
+            for mistake in exercise.mistakes:
+                for function in mistake.functions:
+                    if numbers and all(alike(function, number) for number in numbers):
+                        return [("→ " + mistake.zh, "→ " + mistake.en)]
     error = runs[fault].error
     for pattern, zh, en in KNOWN_ERRORS:
-        if error is not None and pattern in f"{type(error).__name__}: {error}":
+        if error is not None and pattern in said(error):
             return [("→ " + zh, "→ " + en)]
     return []
