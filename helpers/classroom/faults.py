@@ -1,19 +1,21 @@
-"""What is wrong with one run of an answer, and whether two runs went wrong in the same way."""
+"""What is wrong with an answer, and which known mistake that is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-from helpers.classroom.running import Run, line_in, returns_something, run
+from helpers.classroom.errors import KNOWN_ERRORS
+from helpers.classroom.learner import line_in, returns_something
+from helpers.classroom.running import Run, run
 from helpers.classroom.values import WIDEST, as_tensor, difference, kind, same
 from helpers.classroom.verdicts import article
 
 if TYPE_CHECKING:
     from helpers.classroom.grading import Exercise
 
-__all__ = ["fault_of", "is_moderate", "said", "same_outcome", "size_of"]
+__all__ = ["diagnosis", "fault_of", "said"]
 
 
 def size_of(case: tuple) -> float:
@@ -97,6 +99,36 @@ def unchanged(before: Any, after: Any) -> bool:
         return True  # a number, which no function can change
     after = as_tensor(after)
     return same(before if after is None else before.to(after.dtype), after)
+
+
+def diagnosis(exercise: "Exercise", cases: Sequence[tuple], runs: Sequence[Run], fault: int) -> list[tuple[str, str]]:
+    """The name of the mistake that gives what the answer gives, if there is one.
+
+    On every case if it can be; else on every case of moderate numbers, if the fault showed on one of those: a formula
+    that overflows where another does not may be wrong in the same way. What is right where the fault showed is none.
+    """
+    moderate = [number for number, case in enumerate(cases) if is_moderate(case)]
+    order = [fault, *(number for number in range(len(cases)) if number != fault)]
+    truth = run(exercise.truth, cases[fault])
+    made: dict[tuple, Run] = {}
+
+    def alike(function: Callable, number: int) -> bool:
+        key = function, number
+        if key not in made:
+            made[key] = run(function, cases[number])
+        return same_outcome(runs[number], made[key], size_of(cases[number]))
+
+    if not same_outcome(runs[fault], truth, size_of(cases[fault])):
+        for numbers in (order, [number for number in order if number in moderate] if fault in moderate else []):
+            for mistake in exercise.mistakes:
+                for function in mistake.functions:
+                    if numbers and all(alike(function, number) for number in numbers):
+                        return [("→ " + mistake.zh, "→ " + mistake.en)]
+    error = runs[fault].error
+    for pattern, zh, en in KNOWN_ERRORS:
+        if error is not None and pattern in said(error):
+            return [("→ " + zh, "→ " + en)]
+    return []
 
 
 def is_moderate(case: tuple) -> bool:

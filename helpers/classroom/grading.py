@@ -23,9 +23,9 @@ from typing import Any
 
 import torch
 
-from helpers.classroom.errors import KNOWN_ERRORS
-from helpers.classroom.faults import fault_of, is_moderate, said, same_outcome, size_of
-from helpers.classroom.running import Run, awaits, returns_something, run, undisturbed
+from helpers.classroom.faults import diagnosis, fault_of, said
+from helpers.classroom.learner import awaits, returns_something
+from helpers.classroom.running import Run, run, undisturbed
 from helpers.classroom.values import literal
 from helpers.classroom.verdicts import Verdict, article, refused, right, waiting, wrong
 
@@ -180,33 +180,3 @@ def runs_of(answer: Callable, cases: Sequence[tuple], gradient_of: int | None = 
                 dtype, one = torch.float32, again
         runs.append(one)
     return runs
-
-
-def diagnosis(exercise: Exercise, cases: Sequence[tuple], runs: Sequence[Run], fault: int) -> list[tuple[str, str]]:
-    """The name of the mistake that gives what the answer gives, if there is one.
-
-    On every case if it can be; else on every case of moderate numbers, if the fault showed on one of those: a formula
-    that overflows where another does not may be wrong in the same way. What is right where the fault showed is none.
-    """
-    moderate = [number for number, case in enumerate(cases) if is_moderate(case)]
-    order = [fault, *(number for number in range(len(cases)) if number != fault)]
-    truth = run(exercise.truth, cases[fault])
-    made: dict[tuple, Run] = {}
-
-    def alike(function: Callable, number: int) -> bool:
-        key = function, number
-        if key not in made:
-            made[key] = run(function, cases[number])
-        return same_outcome(runs[number], made[key], size_of(cases[number]))
-
-    if not same_outcome(runs[fault], truth, size_of(cases[fault])):
-        for numbers in (order, [number for number in order if number in moderate] if fault in moderate else []):
-            for mistake in exercise.mistakes:
-                for function in mistake.functions:
-                    if numbers and all(alike(function, number) for number in numbers):
-                        return [("→ " + mistake.zh, "→ " + mistake.en)]
-    error = runs[fault].error
-    for pattern, zh, en in KNOWN_ERRORS:
-        if error is not None and pattern in said(error):
-            return [("→ " + zh, "→ " + en)]
-    return []

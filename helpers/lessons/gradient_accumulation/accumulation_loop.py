@@ -17,7 +17,7 @@ Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @exercise
 def accumulate() -> Exercise:
-    """Exercise 3: weights (V, V), inputs and targets (K, B, T) -> the gradient of the token mean, by K times backward."""
+    """Exercise 3: weights (V, V), inputs, targets (K, B, T) -> the gradient of the token mean, by K times backward."""
 
     def loop(weigh: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Answer:
         """A loop whose loss is `weigh` of a micro-batch's token losses, its targets, and all targets."""
