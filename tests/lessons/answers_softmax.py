@@ -77,7 +77,7 @@ JACOBIANS = [
     (lambda z: pairwise(z, lambda p, i, j: (i == j) * 1.0 - p[i]), "the derivative of log p"),
     (lambda z: torch.diag(z) - torch.outer(z, z), "the scores z were put into the formula"),
     (lambda z: torch.diag(z.softmax(0)) - z.softmax(0) ** 2, "multiplied term by term"),
-    (lambda z: z.softmax(0) * (1 - z.softmax(0)), "multiplied term by term"),
+    (lambda z: z.softmax(0) * (1 - z.softmax(0)), "the whole matrix (V, V) is wanted"),
     (lambda z: torch.zeros(len(z), len(z)), "the value is wrong"),
 ]
 

@@ -104,7 +104,10 @@ def jacobian() -> Exercise:
                 lambda z: torch.diag(z) - torch.outer(z, z)),
         Mistake("p pᵀ 应当是一个矩阵（torch.outer），这里成了逐项相乘",
                 "p pᵀ is a matrix (torch.outer); here it was multiplied term by term",
-                from_p(lambda p: torch.diag(p) - p * p), from_p(lambda p: p - p * p)),
+                from_p(lambda p: torch.diag(p) - p * p)),
+        Mistake("这只是对角线上的 V 个数，要的是整个矩阵 (V, V)",
+                "these are the V numbers on the diagonal; the whole matrix (V, V) is wanted",
+                from_p(lambda p: p - p * p)),
     ]  # fmt: skip
     rows = [(0.0, 1.0), (2.0, 0.0, 1.0), (5.0,), (1.0, 1.0, 1.0), (-30.0, -31.0, -32.0), (30.0, 0.0, -10.0, 29.0)]
     large = Recipe("torch.manual_seed(0)\nlogits = (8 * torch.randn(50)).round() / 4")
