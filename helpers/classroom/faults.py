@@ -118,7 +118,7 @@ def diagnosis(exercise: "Exercise", cases: Sequence[tuple], runs: Sequence[Run],
             made[key] = run(function, cases[number])
         return same_outcome(runs[number], made[key], size_of(cases[number]))
 
-    if not same_outcome(runs[fault], truth, size_of(cases[fault])):
+    if not same_outcome(runs[fault], truth, size_of(cases[fault])) and any(map(tells, runs)):
         for numbers in (order, [number for number in order if number in moderate] if fault in moderate else []):
             for mistake in exercise.mistakes:
                 for function in mistake.functions:
@@ -129,6 +129,12 @@ def diagnosis(exercise: "Exercise", cases: Sequence[tuple], runs: Sequence[Run],
         if error is not None and pattern in said(error):
             return [("→ " + zh, "→ " + en)]
     return []
+
+
+def tells(one: Run) -> bool:
+    """Whether a run says anything about its formula: nan everywhere is the outcome of many."""
+    value = as_tensor(one.value)
+    return value is None or bool(value.isfinite().any())
 
 
 def is_moderate(case: tuple) -> bool:

@@ -20,6 +20,7 @@ _LOGITS = [
     [[1000.0, 1000.0]],
     [[0.0, 1000.0, 900.0], [900.0, 1000.0, 0.0], [-3000.0, 1000.0, -3000.0]],
     [[1000.0, 1001.0, 999.0], [1000.0, 1000.0, 1000.0]],
+    [[0.0, 0.0, 1000.0, 0.0, 0.0]],
     [[-1000.0, -1001.0, -1002.0]],
     [[-1000.0, 0.0, -3000.0]],
     [[1000.0, 1001.0, 1002.0], [0.0, 1.0, 2.0]],
@@ -61,7 +62,11 @@ _MEDIAN = (
     "减的是中位数：最大的分数可以高出它很多，仍会上溢",
     "the median was subtracted: the largest logit may lie far above it and still overflow",
 )
-_BATCH_MEAN = (
+_BATCH_MIDDLE = (
+    "减的是最大与最小的正中间：最大的分数可以高出它很多，仍会上溢",
+    "the number halfway between largest and smallest was subtracted: the largest may lie far above it and overflow",
+)
+_MEAN = (
     "减的是整个批次的平均值；每行要减自己的最大值",
     "the mean of the whole batch was subtracted; each row needs its own maximum",
 )
@@ -96,6 +101,7 @@ SHIFTS = [
     (_ABS, lambda z: z.abs().max()),
     (_MEAN, lambda z: z.mean(1, keepdim=True)),
     (_BATCH_MEAN, lambda z: z.mean()),
+    (_MIDDLE, lambda z: (z.amax(1, keepdim=True) + z.amin(1, keepdim=True)) / 2),
     (_FIRST, lambda z: z[:, :1]),
     (_LAST, lambda z: z[:, -1:]),
     (_MEDIAN, lambda z: z.median(1, keepdim=True).values),
