@@ -1,4 +1,4 @@
-"""What can be read off a function that a learner hands in: whether it is written yet, and where an error arose in it."""
+"""What can be read off a function that a learner hands in: whether it is written yet, where an error arose in it."""
 
 import dis
 import functools

@@ -360,7 +360,8 @@ Z_ATTACK = [
 LOSING = [
     [80.0, -40.0], [-90.0, 0.0, 60.0], torch.tensor([50, -60]), [88.0, -100.0, 1.0], (80.0, -40.0),
     torch.tensor([-60.0, 60.0]), torch.tensor([-60.0, 60.0], requires_grad=True), np.array([80.0, -40.0]),
-    np.array([80.0, -40.0], dtype=np.float32)[::-1], [torch.tensor(80.0), -40.0], [80, -40], [80.0, -40.0] + [0.0] * 998,
+    np.array([80.0, -40.0], dtype=np.float32)[::-1], [torch.tensor(80.0), -40.0], [80, -40],
+    [80.0, -40.0] + [0.0] * 998,
     [-103.0, 30.0, 30.0], torch.cat([torch.full((10,), 70.0), torch.tensor([-45.0])]),
 ]  # fmt: skip
 LOSING_NONE = [

@@ -62,11 +62,11 @@ _MEDIAN = (
     "减的是中位数：最大的分数可以高出它很多，仍会上溢",
     "the median was subtracted: the largest logit may lie far above it and still overflow",
 )
-_BATCH_MIDDLE = (
+_MIDDLE = (
     "减的是最大与最小的正中间：最大的分数可以高出它很多，仍会上溢",
     "the number halfway between largest and smallest was subtracted: the largest may lie far above it and overflow",
 )
-_MEAN = (
+_BATCH_MEAN = (
     "减的是整个批次的平均值；每行要减自己的最大值",
     "the mean of the whole batch was subtracted; each row needs its own maximum",
 )
