@@ -206,7 +206,7 @@ RANK_LOSS = [
     (lambda x, y, n, w: x * mask(y) * w / n, "the shape is"),
     (lambda x, y, n, w: (x * mask(y)).sum() * w / n, "zeros by a product"),
     (lambda x, y, n, w: x[y > 0].sum() * w / n, "a target of 0 is valid too"),
-    (lambda x, y, n, w: (x.nan_to_num() * mask(y)).sum() * w / n, "nan and inf were replaced"),
+    (lambda x, y, n, w: (x.nan_to_num() * mask(y)).sum() * w / n, "its gradient is wrong"),
     (lambda x, y, n, w: (x.nan_to_num(0, 0, 0) * mask(y)).sum() * w / n, "nan and inf were replaced"),
     (lambda x, y, n, w: -keep(x, y) * w / n, "the sign is turned around"),
     (lambda x, y, n, w: keep(x, y).item() * w / n, "cut off from the graph"),

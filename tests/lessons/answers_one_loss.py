@@ -58,7 +58,7 @@ TARGETS = [
     (lambda x, n: next_tokens(x), "padding counts in the loss"),
     (lambda x, n: by_length(next_tokens(x), n, 0), "made to predict padding"),
     (lambda x, n: by_length(next_tokens(x), n, 2), "one too many is ignored"),
-    (lambda x, n: by_length(F.pad(x[:, 2:], (0, 2), value=-100), n, 2), "shifts by two"),
+    (lambda x, n: by_length(x.roll(-2, 1), n, 2), "shifts by two"),
     (lambda x, n: by_length(x.roll(-2, 1), n, 1), "shifts by two"),
     (lambda x, n: torch.where(next_tokens(x) == 0, -100, next_tokens(x)), "found by its value 0"),
     (lambda x, n: by_length(torch.where(next_tokens(x) == 0, -100, next_tokens(x)), n, 1), "found by its value 0"),
@@ -131,7 +131,7 @@ def replaced_then_masked(z, y):
 
 
 def product(z, y):
-    return nll(z).gather(1, y.clamp(min=0).unsqueeze(1)).squeeze(1) * (y != -100)
+    return -z.log_softmax(1).gather(1, y.clamp(min=0).unsqueeze(1)).squeeze(1) * (y != -100)
 
 
 def chosen(values, y):
@@ -191,7 +191,7 @@ TOKEN_LOSSES = [
 
 PERPLEXITY = [
     (lambda m, n: torch.exp(m.sum() / len(m)), "a mean of means"),
-    (lambda m, n: torch.exp(m).sum() / len(m), "the exponentials were averaged: perplexities"),
+    (lambda m, n: torch.exp(m).sum() / len(m), "a mean of perplexities is no perplexity"),
     (lambda m, n: (torch.exp(m) * n / n.sum()).sum(), "right weights do not mend it"),
     (lambda m, n: m @ n.double() / n.sum(), "no exponential was taken"),
     (lambda m, n: m.mean(), "no exponential was taken"),

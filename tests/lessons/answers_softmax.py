@@ -313,16 +313,6 @@ BATCH_RIGHT = [
 ]
 
 
-def newton(z, top):
-    beta = 1e-4
-    for _ in range(3000):
-        p = (z * beta).softmax(0)
-        i = z.argmax()
-        slope = p[i] * (z[i] - p @ z)
-        beta = beta + float((top - p[i]) / slope) if abs(top - p[i]) < 0.05 else beta * (1.02 if p[i] < top else 0.98)
-    return 1 / beta
-
-
 def bracketed(z, top):
     low, high = -12.0, 12.0
     for _ in range(80):
@@ -342,7 +332,6 @@ TEMPERATURE_RIGHT = [
     lambda z, top: bisect(z.float(), top),
     lambda z, top: 1 / (1 / bisect(z, top)),
     lambda z, top: bisect(z.sort().values, top),
-    newton,
     bracketed,
 ]
 

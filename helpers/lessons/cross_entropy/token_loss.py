@@ -58,7 +58,7 @@ def token_losses() -> Exercise:
         Mistake("取对数前截断了概率，或加了一个小数：很小的概率都成了同一个数",
                 "the probability was clamped, or something added to it: all small ones become the same",
                 *(through(lambda p, n=n: p.clamp(min=10.0**-n).log()) for n in range(5, 21)),
-                *(through(lambda p, n=n: (p + 10.0**-n).log()) for n in (5, 6))),  # less gives what clamping gives
+                *(through(lambda p, n=n: (p + 10.0**-n).log()) for n in range(5, 10))),  # less is as clamping
         Mistake("没有取对数，返回的是概率",
                 "no logarithm was taken: this is the probability",
                 lambda z, y: picked(z.softmax(1), y), lambda z, y: -picked(z.softmax(1), y),

@@ -50,7 +50,6 @@ def rank_loss() -> Exercise:
                 lambda x, y, n, w: x[y > 0].sum() * w / n),
         Mistake("nan 和 inf 被换成了别的数：有效的目标也可能得 inf，要如实算进去",
                 "nan and inf were replaced: a valid target may cost inf, and has to",
-                lambda x, y, n, w: torch.where(y != IGNORE_INDEX, x.nan_to_num(), 0.0).sum() * w / n,
                 lambda x, y, n, w: torch.where(y != IGNORE_INDEX, x.nan_to_num(0.0, 0.0, 0.0), 0.0).sum() * w / n),
         Mistake("符号反了",
                 "the sign is turned around",

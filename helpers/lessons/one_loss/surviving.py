@@ -80,7 +80,8 @@ def token_losses() -> Exercise:
                 "the probability was clamped, or something added to it: all small ones become the same",
                 *(lambda z, y, n=n: zeroed(through(z, safe(y), lambda p: p.clamp(min=10.0**-n).log()), y)
                   for n in range(5, 21)),
-                *(lambda z, y, n=n: zeroed(through(z, safe(y), lambda p: (p + 10.0**-n).log()), y) for n in (5, 6))),
+                *(lambda z, y, n=n: zeroed(through(z, safe(y), lambda p: (p + 10.0**-n).log()), y)
+                  for n in range(5, 10))),
         Mistake("没有减去最大值：分数很大时 exp 上溢，很低时都成了 0",
                 "no maximum was subtracted: large scores overflow, and low ones are all 0",
                 lambda z, y: zeroed(naive(z, safe(y)), y)),

@@ -32,8 +32,8 @@ def log_softmax() -> Exercise:
                 "something was added to the probability before the logarithm, or it was clamped: "
                 "all small ones become the same",
                 *(lambda z, n=n: losses.softmax(z).clamp(min=10.0**-n).log() for n in range(5, 21)),
-                *(lambda z, n=n: (losses.softmax(z) + 10.0**-n).log() for n in (5, 6))),  # less gives the same
-        *(Mistake(*name, lambda z, shift=shift: z - lse_by(shift)(z)) for name, shift in SHIFTS),
+                *(lambda z, n=n: (losses.softmax(z) + 10.0**-n).log() for n in range(5, 10))),  # less gives the same
+        *(Mistake(*name, *(lambda z, by=by: z - lse_by(by)(z) for by in shifts)) for name, shifts in SHIFTS),
         Mistake("少减了一次 M：log Σ e^(z−M) 是 LSE − M，要从 z − M 里减，不是从 z 里减",
                 "one M is missing: log Σ e^(z−M) is LSE − M, to be subtracted from z − M, not from z",
                 lambda z: z - (lse(z) - top(z))),

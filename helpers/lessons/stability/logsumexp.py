@@ -23,7 +23,7 @@ def logsumexp() -> Exercise:
         return (z - top(z)).exp().sum(1).log()
 
     mistakes = [
-        *(Mistake(*name, lambda z, shift=shift: lse_by(shift)(z).squeeze(1)) for name, shift in SHIFTS),
+        *(Mistake(*name, *(lambda z, by=by: lse_by(by)(z).squeeze(1) for by in shifts)) for name, shifts in SHIFTS),
         Mistake("M 没有加回来：这是 LSE − M",
                 "M was not added back: this is LSE − M",
                 rest),

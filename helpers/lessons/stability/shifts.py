@@ -93,19 +93,17 @@ def lse_by(shift: Callable[[Tensor], Tensor | float]) -> Callable[[Tensor], Tens
     return lambda z: shift(z) + (z - shift(z)).exp().sum(1, keepdim=True).log()
 
 
-SHIFTS = [
-    (_BATCH_MAX, lambda z: z.max()),
-    (_MIN, lambda z: z.amin(1, keepdim=True)),
-    (_MIN, lambda z: z.min()),
-    (_ABS, lambda z: z.abs().amax(1, keepdim=True)),
-    (_ABS, lambda z: z.abs().max()),
-    (_MEAN, lambda z: z.mean(1, keepdim=True)),
-    (_BATCH_MEAN, lambda z: z.mean()),
-    (_MIDDLE, lambda z: (z.amax(1, keepdim=True) + z.amin(1, keepdim=True)) / 2),
-    (_FIRST, lambda z: z[:, :1]),
-    (_LAST, lambda z: z[:, -1:]),
-    (_MEDIAN, lambda z: z.median(1, keepdim=True).values),
-    (_NO_SHIFT, lambda z: 0.0),
+SHIFTS = [  # the name of a mistake, and what it subtracts instead of the row's maximum
+    (_BATCH_MAX, [lambda z: z.max()]),
+    (_MIN, [lambda z: z.amin(1, keepdim=True), lambda z: z.min()]),
+    (_ABS, [lambda z: z.abs().amax(1, keepdim=True), lambda z: z.abs().max()]),
+    (_MEAN, [lambda z: z.mean(1, keepdim=True)]),
+    (_BATCH_MEAN, [lambda z: z.mean()]),
+    (_MIDDLE, [lambda z: (z.amax(1, keepdim=True) + z.amin(1, keepdim=True)) / 2]),
+    (_FIRST, [lambda z: z[:, :1]]),
+    (_LAST, [lambda z: z[:, -1:]]),
+    (_MEDIAN, [lambda z: z.median(1, keepdim=True).values]),
+    (_NO_SHIFT, [lambda z: 0.0]),
 ]
 
 
