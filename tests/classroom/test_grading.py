@@ -11,6 +11,7 @@ import torch
 
 from helpers.classroom.bilingual import set_language
 from helpers.classroom.grading import Exercise, Mistake, Recipe, graded
+from helpers.classroom.running import undisturbed
 from helpers.lessons.softmax import check
 
 CASES = [(torch.tensor([2.0]),), (torch.tensor([1.0, 3.0]),)]
@@ -27,7 +28,8 @@ def double(x):
 
 def grade(answer, truth, cases, mistakes, tested, **options):
     """As `check.NAME` does: what the answer printed, then the verdict."""
-    verdict, printed = graded(answer, Exercise(truth, cases, mistakes, tested, **options))
+    with undisturbed():
+        verdict, printed = graded(answer, Exercise(truth, cases, mistakes, tested, **options))
     print(printed, end="")
     print(verdict)
 
