@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.colors
+import numpy
 import pytest
 import torch
 import torch.distributed as dist
@@ -284,6 +285,9 @@ def test_rows_with_equal_prefixes_have_equal_gradients_which_are_merged():
 def test_rows_as_tensors():
     rows = [{name: torch.tensor(values) for name, values in one.items()} for one in default_rows()]
     assert audit(epoch(summed), rows=rows).ok
+    arrays = [{name: numpy.array(values) for name, values in one.items()} for one in default_rows()]
+    assert collate(arrays)["labels"].equal(collate(default_rows())["labels"])
+    assert collate([{name: list(values) for name, values in one.items()} for one in arrays])["labels"].shape == (10, 14)
 
 
 # ranks
