@@ -1,4 +1,4 @@
-"""DDP and FSDP2 on two gloo ranks: `torchrun --nproc-per-node 2 -m tests.audit.torchrun`. Slow, so not run by pytest."""
+"""DDP and FSDP2 on two gloo ranks: `torchrun --nproc-per-node 2 -m tests.audit.torchrun`. Slow: pytest leaves it."""
 
 import torch
 import torch.distributed as dist
