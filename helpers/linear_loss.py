@@ -5,13 +5,14 @@ three such arrays at its peak. Yet the gradient of a mean is known as soon as it
 tokens makes its logits, its loss and its share of both gradients, and then gives its memory to the next chunk.
 """
 
+import math
 import sys
 from contextlib import nullcontext
 from numbers import Real
 
 import torch
 from torch import Tensor
-from torch.autograd.function import FunctionCtx, once_differentiable
+from torch.autograd.function import FunctionCtx
 
 from helpers.losses import _kind, _valid_targets
 from helpers.precision import DTYPES
@@ -63,32 +64,16 @@ def linear_cross_entropy(
 
     >>> hidden, weight = torch.tensor([[1.0, 2.0], [0.5, -1.0]]), torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]])
     >>> linear_cross_entropy(hidden, weight, torch.tensor([2, 0]))
-    tensor(0.4359)
+    tensor(0.4360)
     """
     _check_layer(hidden, weight)
     hidden, weight, autocast_off = _as_autocast_would(hidden, weight)
     if hidden.dtype != weight.dtype:
         raise TypeError(f"hidden and weight must have one dtype, got {hidden.dtype} and {weight.dtype}")
-    logits = weight.new_empty(()).expand(*hidden.shape[:-1], len(weight))  # only their shape: it has one number
-    if isinstance(targets, Tensor) and targets.is_meta and targets.shape == logits.shape[:-1]:
-        valid = targets != ignore_index  # without values there is no class to check
-    else:
-        valid = _valid_targets(logits, targets, ignore_index)
-    if not isinstance(reduction, str) or reduction not in ("mean", "sum"):
-        hint = "; the losses of single tokens can be weighed by token_weights" if reduction == "none" else ""
-        raise ValueError(f'reduction must be "mean" or "sum", got {reduction!r}{hint}')
-    _check_number("label_smoothing", label_smoothing, 0.0, 1.0)
-    _check_number("z_loss", z_loss, 0.0)
-    if softcap is not None:
-        _check_number("softcap", softcap, sys.float_info.min)
-    if type(chunk) is not int:
-        raise TypeError(f"chunk must be an int, got {_kind(chunk)}")
-    if chunk < 1:
-        raise ValueError(f"chunk must be at least 1 token, got {chunk}")
-    if isinstance(count, Tensor) and count.dim() == 0 and not count.is_meta and count.dtype != torch.bool:
-        count = count.item()
+    valid = _valid(hidden, weight, targets, ignore_index)
+    _check_options(reduction, label_smoothing, z_loss, softcap, chunk)
     if count is not None:
-        _check_number("count", count, sys.float_info.min)
+        count = _number("count", count.item() if isinstance(count, Tensor) and count.dim() == 0 else count, above=0)
     if token_weights is not None:
         _check_token_weights(token_weights, targets)
 
@@ -98,8 +83,11 @@ def linear_cross_entropy(
     if not torch.is_grad_enabled():
         hidden, weight = hidden.detach(), weight.detach()
     flat = hidden.reshape(-1, hidden.shape[-1]), weight, targets.reshape(-1), weights.reshape(-1)
+    apply = _LinearCrossEntropy.apply
+    if torch.compiler.is_compiling():  # in pieces it would keep more memory
+        apply = torch.compiler.disable(apply)
     with autocast_off:
-        return _LinearCrossEntropy.apply(*flat, divisor, label_smoothing, z_loss, softcap, chunk)
+        return apply(*flat, divisor, label_smoothing, z_loss, softcap, chunk)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -119,23 +107,28 @@ class _LinearCrossEntropy(torch.autograd.Function):
         chunk: int,
     ) -> Tensor:
         exact, classes = weights.dtype, len(weight)
-        wanted = ctx.needs_input_grad[:2]
-        grads = [x.new_zeros(x.shape, dtype=exact) if want else None for x, want in zip((hidden, weight), wanted)]
-        rows = torch.arange(len(weights), device="meta") if weights.is_meta else weights.nonzero().squeeze(1)
-        products = hidden.new_empty(min(chunk, len(rows)), classes)
-        buffer = products if products.dtype == exact else products.to(exact)
-        slopes = torch.empty_like(buffer) if softcap and any(wanted) else None
+        grads = [
+            x.new_zeros(x.shape, dtype=exact) if wanted else None
+            for x, wanted in zip((hidden, weight), ctx.needs_input_grad, strict=False)
+        ]
+        if weights.is_meta or weights.all():
+            blocks = [slice(start, start + chunk) for start in range(0, len(weights), chunk)]
+        else:
+            blocks = weights.nonzero().squeeze(1).split(chunk)
+        products = hidden.new_empty(min(chunk, len(weights)), classes)
+        buffer = products if products.dtype == exact else products.new_empty(products.shape, dtype=exact)
+        slopes = torch.empty_like(buffer) if softcap and any(ctx.needs_input_grad) else None
         total = weights.new_zeros(())
-        for row in rows.split(chunk):
-            h, y, w = hidden[row], targets[row, None], weights[row, None]
-            product, z = products[: len(row)], buffer[: len(row)]
+        for block in blocks:
+            h, y, w = hidden[block], targets[block, None], weights[block, None]
+            product, z = products[: len(h)], buffer[: len(h)]
             torch.mm(h, weight.t(), out=product)
             if z.dtype != product.dtype:
                 z.copy_(product)
             if softcap:
                 z.div_(softcap).tanh_()
                 if slopes is not None:
-                    slope = torch.mul(z, z, out=slopes[: len(row)]).neg_().add_(1.0)  # of tanh: 1 - tanh²
+                    slope = torch.mul(z, z, out=slopes[: len(h)]).neg_().add_(1.0)  # of tanh: 1 - tanh²
                 z.mul_(softcap)
             top = z.amax(1, keepdim=True)
             losses = (1.0 - smoothing) * (top - z.gather(1, y))
@@ -147,7 +140,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             lse = top + log_sum
             losses += z_loss * lse.square()
             total += (w * losses).sum()
-            if not any(wanted):
+            if not any(ctx.needs_input_grad):
                 continue
             if z_loss:
                 z.mul_(1.0 + 2.0 * z_loss * lse)
@@ -156,20 +149,21 @@ class _LinearCrossEntropy(torch.autograd.Function):
             z.scatter_add_(1, y, torch.full_like(top, smoothing - 1.0))
             if softcap:
                 z.mul_(slope)
-            w = w / divisor
+            w = w / divisor  # only here, so that no token is left when the divisor is 0
+            if grads[1] is not None:
+                grads[1].addmm_(z.t(), w * h)
             if grads[0] is not None:
                 if z.dtype != product.dtype:
                     product.copy_(z)
-                grads[0][row] = w * torch.mm(product, weight)
-            if grads[1] is not None:
-                grads[1].addmm_(z.t(), w * h)
+                grads[0][block] = torch.mm(product, weight).to(exact).mul_(w)
         ctx.save_for_backward(*grads)
         ctx.dtype = hidden.dtype
         return total / divisor
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: FunctionCtx, upstream: Tensor) -> tuple[Tensor | None, ...]:
+        if torch.is_grad_enabled():  # by create_graph=True; without an error the second derivative would be 0
+            raise RuntimeError("linear_cross_entropy has no second derivative: take cross_entropy for create_graph=True")
         as_it_is = upstream.is_meta or upstream == 1  # then autograd can take the gradients without a copy
         grads = [g if g is None or as_it_is else g * upstream for g in ctx.saved_tensors]
         return *(g if g is None else g.to(ctx.dtype) for g in grads), *[None] * 7
@@ -194,8 +188,7 @@ def _check_layer(hidden: Tensor, weight: Tensor) -> None:
     for name, value in (("hidden", hidden), ("weight", weight)):
         if not isinstance(value, Tensor) or value.dtype not in DTYPES:
             raise TypeError(f"{name} must be a floating-point tensor, got {_kind(value)}")
-    if hidden.device != weight.device:
-        raise ValueError(f"hidden and weight must be on one device, got {hidden.device} and {weight.device}")
+    _check_device("weight", weight, hidden)
     if weight.dim() != 2 or len(weight) == 0:
         raise ValueError(f"weight must have shape (V, D) with at least one class, got {tuple(weight.shape)}")
     if hidden.dim() == 0 or hidden.shape[-1] != weight.shape[1]:
@@ -203,9 +196,23 @@ def _check_layer(hidden: Tensor, weight: Tensor) -> None:
         raise ValueError(f"{message} {tuple(weight.shape)}, got {tuple(hidden.shape)}")
 
 
+def _valid(hidden: Tensor, weight: Tensor, targets: Tensor, ignore_index: int) -> Tensor:
+    """Where `targets` counts, as `cross_entropy` checks it; on meta, where there are no values, only its shape."""
+    if isinstance(targets, Tensor):
+        _check_device("targets", targets, hidden)
+    if isinstance(ignore_index, bool):
+        raise TypeError(f"ignore_index must be an int of 64 bits, got {ignore_index!r}")
+    logits = weight.new_empty(()).expand(*hidden.shape[:-1], len(weight))  # their shape, in the memory of one number
+    if not isinstance(targets, Tensor) or not targets.is_meta:
+        return _valid_targets(logits, targets, ignore_index)
+    _valid_targets(logits, torch.zeros((), dtype=targets.dtype).expand(targets.shape), ignore_index)
+    return targets != ignore_index
+
+
 def _check_token_weights(token_weights: Tensor, targets: Tensor) -> None:
     if not isinstance(token_weights, Tensor) or not token_weights.is_floating_point():
         raise TypeError(f"token_weights must be a floating-point tensor, got {_kind(token_weights)}")
+    _check_device("token_weights", token_weights, targets)
     if token_weights.shape != targets.shape:
         shapes = f"{tuple(targets.shape)}, one for each target, got {tuple(token_weights.shape)}"
         raise ValueError(f"token_weights must have shape {shapes}")
@@ -213,8 +220,34 @@ def _check_token_weights(token_weights: Tensor, targets: Tensor) -> None:
         raise ValueError("token_weights must be constants, but they require a gradient: detach them")
 
 
-def _check_number(name: str, value: float, low: float, high: float = sys.float_info.max) -> None:
+def _check_device(name: str, value: Tensor, hidden: Tensor) -> None:
+    if value.device != hidden.device:
+        raise ValueError(f"{name} must be on {hidden.device}, as hidden, got {value.device}")
+
+
+def _check_options(reduction: str, label_smoothing: float, z_loss: float, softcap: float | None, chunk: int) -> None:
+    if not isinstance(reduction, str):
+        raise TypeError(f"reduction must be a string, got {_kind(reduction)}")
+    if reduction not in ("mean", "sum"):
+        hint = "; the losses of single tokens can be weighed by token_weights" if reduction == "none" else ""
+        raise ValueError(f'reduction must be "mean" or "sum", got {reduction!r}{hint}')
+    if not 0.0 <= _number("label_smoothing", label_smoothing) <= 1.0:
+        raise ValueError(f"label_smoothing must lie in [0, 1], got {label_smoothing!r}")
+    if _number("z_loss", z_loss) < 0.0:
+        raise ValueError(f"z_loss must be at least 0, got {z_loss!r}")
+    if softcap is not None:
+        _number("softcap", softcap, above=0)
+    if type(chunk) is not int:
+        raise TypeError(f"chunk must be an int, got {_kind(chunk)}")
+    if chunk < 1:
+        raise ValueError(f"chunk must be at least 1, got {chunk}")
+
+
+def _number(name: str, value: float, above: float = -math.inf) -> float:
     if not isinstance(value, Real) or isinstance(value, bool):
         raise TypeError(f"{name} must be a number, got {_kind(value)}")
-    if not low <= value <= high:
-        raise ValueError(f"{name} must lie in [{low:g}, {high:g}], got {value!r}")
+    if not abs(value) <= sys.float_info.max:
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    if value <= above:
+        raise ValueError(f"{name} must be above {above}, got {value!r}")
+    return float(value)
