@@ -9,6 +9,8 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from helpers import require
+
 __all__ = ["PeakMemory", "saved_bytes"]
 
 _FROM_OUTSIDE = torch.ops.aten.lift_fresh.default  # `torch.tensor(...)` hands its new tensor to this operation
@@ -79,8 +81,7 @@ def saved_bytes(function: Callable[[], Any]) -> int:
     >>> saved_bytes(lambda: torch.nn.functional.cross_entropy(logits, targets))
     32004
     """
-    if not callable(function):
-        raise TypeError(f"function must be a function without arguments, got {type(function).__name__}")
+    require.instance(function, "function", Callable, "a function without arguments")
     kept = {}
 
     def keep(tensor: Tensor) -> Tensor:

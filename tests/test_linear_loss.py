@@ -103,8 +103,8 @@ def test_examples_in_the_docstrings():
 
 def test_the_signature():
     assert str(inspect.signature(linear_cross_entropy)).split(") ->")[0] == (
-        "(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, ignore_index: int = -100, reduction: str"
-        " = 'mean', count: float | torch.Tensor | None = None, token_weights: torch.Tensor | None = None,"
+        "(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, ignore_index: int = -100, reduction:"
+        " str = 'mean', count: float | None = None, token_weights: torch.Tensor | None = None,"
         " label_smoothing: float = 0.0, z_loss: float = 0.0, softcap: float | None = None, chunk: int = 128"
     )
 
@@ -163,7 +163,7 @@ def test_any_shape_and_options_are_the_formula(data):
     options = {
         "ignore_index": ignored,
         "reduction": data.draw(st.sampled_from(["mean", "sum"])),
-        "count": data.draw(st.sampled_from([None, 1, 7, 2.5, torch.tensor(3)])),
+        "count": data.draw(st.sampled_from([None, 1, 7, 2.5])),
         "token_weights": data.draw(st.sampled_from([None, normal(*shape), normal(*shape).clamp(0, 1)])),
         "label_smoothing": data.draw(st.sampled_from([0.0, 0.1, 1.0])),
         "z_loss": data.draw(st.sampled_from([0.0, 1e-4, 1.0])),
@@ -243,7 +243,7 @@ def test_micro_batches_add_up():
     hidden, weight, targets = batch()
     whole = value_and_gradients(linear_cross_entropy, hidden, weight, targets)
     parts = [
-        value_and_gradients(linear_cross_entropy, h, weight, y, count=(targets != -100).sum())
+        value_and_gradients(linear_cross_entropy, h, weight, y, count=(targets != -100).sum().item())
         for h, y in zip(hidden.detach().requires_grad_().unbind(), targets, strict=True)
     ]
     values, hiddens, weights = zip(*parts, strict=True)
@@ -338,7 +338,9 @@ def peak(*inputs: Tensor, backward: bool = True, **options) -> int:
     return memory.peak
 
 
-@pytest.mark.parametrize(("options", "buffers"), [({}, 1), ({"label_smoothing": 0.1, "z_loss": 0.1}, 1), ({"softcap": 2.0}, 2)])
+@pytest.mark.parametrize(
+    ("options", "buffers"), [({}, 1), ({"label_smoothing": 0.1, "z_loss": 0.1}, 1), ({"softcap": 2.0}, 2)]
+)
 @pytest.mark.parametrize("ignored", [False, True])
 def test_the_peak_is_both_gradients_and_one_buffer(ignored, options, buffers):
     """fp32, N 200, D 8, V 5000, 16 tokens a chunk. Beside them there are only arrays of N, chunk × D and chunk."""
@@ -436,6 +438,7 @@ def test_autocast_leaves_fp64_alone():
 
 def test_compiled_code_calls_it_as_it_stands():
     """No product of its chunks in a graph, and the very numbers."""
+    torch._dynamo.reset()
     hidden, weight, targets = batch(torch.float32)
     graphs = []
 
@@ -450,6 +453,7 @@ def test_compiled_code_calls_it_as_it_stands():
     torch.testing.assert_close(ours, value_and_gradients(loss, hidden, weight, targets), rtol=0, atol=0)
     assert any(".sin(" in code for code in graphs)
     assert not any("mm(" in code or "softmax" in code for code in graphs)
+    torch._dynamo.reset()
     with pytest.raises(torch._dynamo.exc.Unsupported):
         torch.compile(loss, backend=backend, fullgraph=True)(hidden, weight, targets)
 
@@ -464,13 +468,13 @@ def test_checkpointed():
 
 
 RANK = """
-import sys, torch, torch.distributed as dist
+import os, sys, torch, torch.distributed as dist
 from torch import nn
 from helpers.linear_loss import linear_cross_entropy
-rank, tied, inside = int(sys.argv[1]), sys.argv[3] == "tied", sys.argv[4] == "inside"
+rank = int(sys.argv[1])
 dist.init_process_group("gloo", init_method="file://" + sys.argv[2], rank=rank, world_size=2)
 class Model(nn.Module):
-    def __init__(self):
+    def __init__(self, tied):
         super().__init__()
         torch.manual_seed(0)
         self.table = nn.Embedding(7, 4, dtype=torch.float64)
@@ -478,30 +482,33 @@ class Model(nn.Module):
     def forward(self, ids, targets=None):
         hidden = self.table(ids)
         return hidden if targets is None else linear_cross_entropy(hidden, self.head.weight, targets, count=12, chunk=5)
-def backward(model, ids, targets, count):
+def backward(model, ids, targets, factor, inside):
     if inside:
         loss = model(ids, targets)
     else:
         loss = linear_cross_entropy(model(ids), getattr(model, "module", model).head.weight, targets, count=12, chunk=5)
-    (count / 12 * loss).backward()
+    (factor * loss).backward()
 ids, targets = torch.arange(12) % 7, torch.arange(12) * 2 % 7
-alone, model = Model(), nn.parallel.DistributedDataParallel(Model())
-backward(alone, ids, targets, 12)
-backward(model, ids[rank::2], targets[rank::2], 24)  # times two ranks, since their gradients are averaged
-for one, other in zip(alone.parameters(), model.parameters(), strict=True):
-    torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=2e-15)
-dist.destroy_process_group()
+for tied in (False, True):
+    for inside in (False, True):
+        alone, model = Model(tied), nn.parallel.DistributedDataParallel(Model(tied))
+        backward(alone, ids, targets, 1, inside)
+        backward(model, ids[rank::2], targets[rank::2], 2, inside)  # the gradients of two ranks are averaged
+        for one, other in zip(alone.parameters(), model.parameters(), strict=True):
+            torch.testing.assert_close(one.grad, other.grad, rtol=0, atol=2e-15)
+        print("right", flush=True)
+dist.barrier()
+os._exit(0)  # gloo's threads may outlive the interpreter and end it with a signal
 """
 
 
-@pytest.mark.parametrize("place", ["inside", "outside"])
-@pytest.mark.parametrize("head", ["tied", "untied"])
-def test_two_ranks_of_distributed_data_parallel(head, place, tmp_path):
-    """The loss inside the wrapped module, and outside of it."""
-    commands = [[sys.executable, "-c", RANK, str(rank), str(tmp_path / "store"), head, place] for rank in (0, 1)]
-    ranks = [subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) for command in commands]
+def test_two_ranks_of_distributed_data_parallel(tmp_path):
+    """The head untied and tied, the loss outside the wrapped module and inside."""
+    commands = [[sys.executable, "-c", RANK, str(rank), str(tmp_path / "store")] for rank in (0, 1)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    ranks = [subprocess.Popen(command, cwd=ROOT, **pipes) for command in commands]
     for rank in ranks:
-        assert rank.wait(timeout=120) == 0, rank.stderr.read()
+        assert rank.communicate(timeout=120)[0] == 4 * "right\n"
 
 
 # errors
@@ -512,51 +519,49 @@ HIDDEN, WEIGHT, TARGETS = torch.zeros(3, 4), torch.zeros(5, 4), torch.tensor([0,
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
-        ({"hidden": [[0.0]]}, TypeError, r"hidden must be a floating-point tensor, got list"),
-        ({"hidden": HIDDEN.long()}, TypeError, r"hidden must be a floating-point tensor, got a tensor of torch.int64"),
+        ({"hidden": [[0.0]]}, TypeError, r"hidden must be a floating-point tensor, got list$"),
+        ({"hidden": HIDDEN.long()}, TypeError, r"hidden must be a floating-point tensor, got a torch.int64 tensor$"),
+        ({"hidden": HIDDEN.to_sparse()}, TypeError, r"hidden must be a dense tensor"),
         ({"hidden": torch.zeros(())}, ValueError, r"hidden must have shape \(..., 4\), .* \(5, 4\), got \(\)$"),
         ({"hidden": torch.zeros(3, 5)}, ValueError, r"\(..., 4\), as many features as weight \(5, 4\), got \(3, 5\)$"),
-        ({"hidden": HIDDEN.double()}, TypeError, r"must have one dtype, got torch.float64 and torch.float32"),
-        ({"hidden": HIDDEN.to("meta")}, ValueError, r"must be on one device, got meta and cpu"),
-        ({"targets": TARGETS.to("meta")}, ValueError, r"targets must be on cpu, as hidden, got meta"),
-        ({"weight": None}, TypeError, r"weight must be a floating-point tensor, got NoneType"),
-        ({"weight": torch.zeros(4)}, ValueError, r"weight must have shape \(V, D\) with at least one class, got \(4,\)"),
-        ({"weight": torch.zeros(0, 4)}, ValueError, r"\(V, D\) with at least one class, got \(0, 4\)"),
-        ({"targets": [0, 1, 2]}, TypeError, r"targets must be a tensor of int64 class numbers, got list"),
-        ({"targets": TARGETS.int()}, TypeError, r"of int64 class numbers, got a tensor of torch.int32"),
-        ({"targets": TARGETS[:2]}, ValueError, r"shape \(3,\), one for each row of logits \(3, 5\), got \(2,\)"),
+        ({"hidden": HIDDEN.double()}, TypeError, r"must have one dtype, got torch.float64 and torch.float32$"),
+        ({"hidden": HIDDEN.to("meta")}, ValueError, r"hidden must be on cpu, as the rest is, got a tensor on meta$"),
+        ({"weight": None}, TypeError, r"weight must be a floating-point tensor, got None$"),
+        ({"weight": torch.zeros(4)}, ValueError, r"weight must have shape \(V, D\), got \(4,\)$"),
+        ({"weight": torch.zeros(0, 4)}, ValueError, r"weight must have at least one class, got shape \(0, 4\)$"),
+        ({"targets": [0, 1, 2]}, TypeError, r"targets must be an int64 tensor, got list$"),
+        ({"targets": TARGETS.int()}, TypeError, r"targets must be an int64 tensor, got a torch.int32 tensor$"),
+        ({"targets": TARGETS[:2]}, ValueError, r"shape \(3,\), one for each row of logits \(3, 5\), got \(2,\)$"),
+        ({"targets": TARGETS.to("meta")}, ValueError, r"targets must be on cpu, as the rest is, got a tensor on meta$"),
         ({"targets": torch.tensor([0, 5, 1])}, IndexError, r"target 5 at position \(1,\) is neither in \[0, 5\)"),
-        ({"targets": torch.tensor([0, 1, -1])}, IndexError, r"target -1 at position \(2,\) .* ignore_index -100"),
-        ({"ignore_index": 1.0}, TypeError, r"ignore_index must be an int of 64 bits, got 1.0"),
-        ({"ignore_index": True}, TypeError, r"ignore_index must be an int of 64 bits, got True"),
+        ({"targets": torch.tensor([0, 1, -1])}, IndexError, r"target -1 at position \(2,\) .* ignore_index -100$"),
+        ({"ignore_index": 1.0}, TypeError, r"ignore_index must be an int, got 1.0 \(float\)$"),
+        ({"ignore_index": True}, TypeError, r"ignore_index must be an int, got True \(bool\)$"),
         ({"reduction": "avg"}, ValueError, r'reduction must be "mean" or "sum", got \'avg\'$'),
-        ({"reduction": None}, TypeError, r"reduction must be a string, got NoneType"),
-        ({"reduction": "none"}, ValueError, r"got 'none'; the losses of single tokens .* token_weights"),
+        ({"reduction": "none"}, ValueError, r'reduction must be "mean" or "sum", got \'none\'$'),
+        ({"reduction": None}, TypeError, r'reduction must be "mean" or "sum", got None$'),
         ({"count": 0}, ValueError, r"count must be above 0, got 0$"),
         ({"count": -2.0}, ValueError, r"count must be above 0, got -2.0$"),
         ({"count": math.inf}, ValueError, r"count must be finite, got inf$"),
-        ({"count": torch.tensor(0)}, ValueError, r"count must be above 0, got 0$"),
-        ({"count": True}, TypeError, r"count must be a number, got bool"),
-        ({"count": "3"}, TypeError, r"count must be a number, got str"),
-        ({"count": torch.ones(2)}, TypeError, r"count must be a number, got a tensor of torch.float32"),
-        ({"label_smoothing": 1.5}, ValueError, r"label_smoothing must lie in \[0, 1\], got 1.5"),
-        ({"label_smoothing": -0.1}, ValueError, r"label_smoothing must lie in \[0, 1\], got -0.1"),
-        ({"label_smoothing": math.nan}, ValueError, r"label_smoothing must lie in \[0, 1\], got nan"),
-        ({"label_smoothing": False}, TypeError, r"label_smoothing must be a number, got bool"),
-        ({"z_loss": -1e-4}, ValueError, r"z_loss must be at least 0, got -0.0001"),
-        ({"z_loss": math.inf}, ValueError, r"z_loss must be finite, got inf"),
-        ({"z_loss": None}, TypeError, r"z_loss must be a number, got NoneType"),
-        ({"softcap": 0.0}, ValueError, r"softcap must be above 0, got 0.0"),
-        ({"softcap": math.nan}, ValueError, r"softcap must be finite, got nan"),
-        ({"softcap": "30"}, TypeError, r"softcap must be a number, got str"),
-        ({"chunk": 0}, ValueError, r"chunk must be at least 1, got 0"),
-        ({"chunk": 2.0}, TypeError, r"chunk must be an int, got float"),
-        ({"chunk": True}, TypeError, r"chunk must be an int, got bool"),
-        ({"token_weights": [1.0, 1.0, 1.0]}, TypeError, r"token_weights must be a floating-point tensor, got list"),
-        ({"token_weights": TARGETS}, TypeError, r"token_weights must be a floating-point tensor, .* torch.int64"),
-        ({"token_weights": torch.ones(3, 1)}, ValueError, r"\(3,\), one for each target, got \(3, 1\)"),
-        ({"token_weights": torch.ones(3).to("meta")}, ValueError, r"token_weights must be on cpu, as hidden, got meta"),
-        ({"token_weights": torch.ones(3, requires_grad=True)}, ValueError, r"constants, .* a gradient: detach them"),
+        ({"count": True}, TypeError, r"count must be a number, got True \(bool\)$"),
+        ({"count": torch.tensor(3)}, TypeError, r"count must be a number, got a torch.int64 tensor$"),
+        ({"label_smoothing": 1.5}, ValueError, r"label_smoothing must lie in \[0, 1\], got 1.5$"),
+        ({"label_smoothing": -0.1}, ValueError, r"label_smoothing must lie in \[0, 1\], got -0.1$"),
+        ({"label_smoothing": math.nan}, ValueError, r"label_smoothing must be finite, got nan$"),
+        ({"label_smoothing": False}, TypeError, r"label_smoothing must be a number, got False \(bool\)$"),
+        ({"z_loss": -1e-4}, ValueError, r"z_loss must be at least 0, got -0.0001$"),
+        ({"z_loss": None}, TypeError, r"z_loss must be a number, got None$"),
+        ({"softcap": 0.0}, ValueError, r"softcap must be above 0, got 0.0$"),
+        ({"softcap": math.nan}, ValueError, r"softcap must be finite, got nan$"),
+        ({"softcap": "30"}, TypeError, r"softcap must be a number, got '30' \(str\)$"),
+        ({"chunk": 0}, ValueError, r"chunk must be at least 1, got 0$"),
+        ({"chunk": 2.0}, TypeError, r"chunk must be an int, got 2.0 \(float\)$"),
+        ({"chunk": True}, TypeError, r"chunk must be an int, got True \(bool\)$"),
+        ({"token_weights": [1.0, 1.0, 1.0]}, TypeError, r"token_weights must be a floating-point tensor, got list$"),
+        ({"token_weights": TARGETS}, TypeError, r"must be a floating-point tensor, got a torch.int64 tensor$"),
+        ({"token_weights": torch.ones(3, 1)}, ValueError, r"\(3,\), one weight a target, got \(3, 1\)$"),
+        ({"token_weights": torch.ones(3).to("meta")}, ValueError, r"token_weights must be on cpu, as the rest is"),
+        ({"token_weights": torch.ones(3, requires_grad=True)}, ValueError, r"token_weights must be constants, got"),
     ],
 )
 def test_bad_input(change, error, message):
