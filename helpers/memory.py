@@ -19,20 +19,6 @@ _FROM_OUTSIDE = torch.ops.aten.lift_fresh.default  # `torch.tensor(...)` hands i
 class PeakMemory(TorchDispatchMode):
     """Counts the bytes of every tensor that is made inside the `with` block, also by the backward pass.
 
-    alive  bytes that live now: made in the block and not yet freed
-    peak   the largest `alive` so far
-    steps  (operation, bytes alive after it) in order, such as ("aten.mm", 512)
-
-    Tensors that share a storage count once, so views and in-place operations count nothing; tensors from before the
-    block count nothing. On the device "meta" tensors have a shape and no memory, and are counted as if they had it.
-    On the CPU `peak` is the count of PyTorch's allocator to the byte, wherever this holds:
-
-    - A kernel's own scratch memory is not seen, nor what is not PyTorch's (numpy, a library's packed copy of a matrix).
-    - PyTorch may choose another path while it is watched. So does the backward pass of `gather` and of indexing: its
-      gradient is made with one more copy than otherwise. `F.nll_loss` has no such path.
-    - The process's resident memory (RSS) is another thing: it holds what the C library keeps for later.
-    - What other threads do is not seen, apart from the backward pass.
-
     >>> logits = torch.zeros(8, 1000)
     >>> with PeakMemory() as memory:
     ...     probs = logits.exp()
@@ -41,6 +27,24 @@ class PeakMemory(TorchDispatchMode):
     (32032, 32000)
     >>> memory.steps
     [('aten.exp', 32000), ('aten.sum', 32032), ('aten.div_', 32032)]
+
+    alive  the bytes of the tensors that were made in the block and have not been freed
+    peak   the largest `alive` so far
+    steps  the operations in order, each with the bytes alive after it
+
+    Tensors that share memory count once, so a view or an in-place operation adds nothing, and neither does a tensor
+    that existed before the block. On the device "meta" tensors have shapes but no memory; they are counted as if they
+    had it, so a layer of any size can be counted on any machine.
+    On the CPU `peak` is what PyTorch's allocator hands out at most, to the byte, but for what cannot be seen here:
+
+    - memory that a kernel takes and gives back while it runs: `logsumexp` makes a copy of its input, and all of
+      `F.linear_cross_entropy` with `options` is one kernel;
+    - memory that is not a tensor's, such as NumPy's or a matrix library's, or that no operation makes, such as the
+      5056 bytes of `torch.get_rng_state`, which `checkpoint` keeps unless told otherwise;
+    - the backward pass of `gather` and of indexing as it is when nobody watches: under any such mode PyTorch takes
+      another path for it, with one more copy of the input. `F.nll_loss` has no second path.
+
+    The resident memory of the process (RSS) is not the same: the C library keeps freed memory for later.
     """
 
     def __init__(self) -> None:
@@ -72,14 +76,14 @@ class PeakMemory(TorchDispatchMode):
 
 
 def saved_bytes(function: Callable[[], Any]) -> int:
-    """The bytes that autograd keeps for the backward pass of `function()`, of tensors that `function` made itself.
-
-    A storage that is kept twice counts once. Inputs and parameters are kept too, but they exist anyway.
-    Raises TypeError if `function` cannot be called.
+    """The bytes that autograd keeps for the backward pass of `function()`, of tensors made by `function` itself.
 
     >>> logits, targets = torch.zeros(8, 1000, requires_grad=True), torch.zeros(8, dtype=torch.int64)
     >>> saved_bytes(lambda: torch.nn.functional.cross_entropy(logits, targets))
     32004
+
+    What is kept twice counts once. Autograd keeps inputs and parameters as well, but those exist anyway.
+    Raises TypeError if `function` cannot be called.
     """
     require.instance(function, "function", Callable, "a function without arguments")
     kept = {}

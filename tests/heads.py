@@ -2,11 +2,13 @@
 targets (N,), all valid, makes the backward pass too, and leaves the gradients in `.grad`. They return the loss ().
 """
 
+import gc
 from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.profiler import ProfilerActivity, profile
 from torch.utils.checkpoint import checkpoint
 
 from helpers.linear_loss import linear_cross_entropy
@@ -130,7 +132,7 @@ def torch_operator(size: int) -> Head:
     """`F.linear_cross_entropy`, in torch 2.13 and later."""
 
     def head(hidden: Tensor, weight: Tensor, targets: Tensor) -> Tensor:
-        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=size, chunking_method=None)
+        options = torch.nn.LinearCrossEntropyOptions(batch_chunk_size=size)
         loss = F.linear_cross_entropy(hidden, weight, targets, options=options)
         loss.backward()
         return loss.detach()
@@ -139,3 +141,16 @@ def torch_operator(size: int) -> Head:
 
 
 HAS_TORCH_OPERATOR = hasattr(F, "linear_cross_entropy")
+
+
+def allocated(head: Head, *inputs: Tensor) -> int:
+    """The peak in bytes, by the reports of PyTorch's allocator to its profiler: what a kernel takes for itself too."""
+    gc.collect()
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        head(*inputs)
+    events = [e for e in profiler.profiler.kineto_results.events() if e.name() == "[memory]"]
+    alive = peak = 0
+    for event in sorted(events, key=lambda e: e.start_ns()):
+        alive += event.nbytes()
+        peak = max(peak, alive)
+    return peak

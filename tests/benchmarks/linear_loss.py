@@ -1,30 +1,100 @@
-"""`python -m tests.benchmarks.linear_loss`: time and peak memory of `linear_cross_entropy` beside every rival's."""
+"""`python -m tests.benchmarks.linear_loss`: time and peak memory of `linear_cross_entropy` and of its rivals.
 
-import statistics
+Time is the CPU time of a forward and a backward pass, the least of ROUNDS rounds in which all take their turn; memory
+is the largest number of bytes that PyTorch's allocator held, beyond the inputs. The last row of a size is the limit:
+the three matrix products alone, and nothing but both gradients.
+"""
+
 import time
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
-from helpers.memory import PeakMemory
 from tests import heads
 
 SIZES = ((1024, 256, 32000), (4096, 256, 32000), (512, 512, 128256))
 ROUNDS = 5
+OURS = "linear_cross_entropy, 128"
+LIMIT = "the three products; both gradients"
+HEADS: dict[str, heads.Head] = {
+    "F.cross_entropy": heads.cross_entropy,
+    "checkpointed chunks, 256": heads.checkpointed_chunks(256),
+    "backward for each chunk, 256": heads.backward_for_each_chunk(256),
+}
+if heads.HAS_TORCH_OPERATOR:
+    HEADS |= {f"F.linear_cross_entropy, {n}": heads.torch_operator(n) for n in (64, 128, 256, 512, 1024)}
+RIVALS = tuple(HEADS)
+HEADS |= {f"linear_cross_entropy, {n}": heads.gradient_in_the_forward_pass(n) for n in (64, 128, 256)}
 
 
-def limit(hidden: Tensor, weight: Tensor, targets: Tensor) -> None:
-    """The three matrix products alone, and what cannot be done without: both gradients."""
+def products(hidden: Tensor, weight: Tensor, targets: Tensor) -> None:
+    """Logits, gradient of hidden, gradient of weight, in chunks of 256 and buffers that exist already."""
+    with torch.no_grad():
+        for h, d_h in zip(hidden.split(256), hidden.grad.split(256), strict=True):
+            logits = torch.mm(h, weight.t(), out=targets[: len(h)])
+            torch.mm(logits, weight, out=d_h)
+            weight.grad.addmm_(logits.t(), h)
 
 
-def rivals() -> dict[str, heads.Head]:
-    found = {"F.cross_entropy": heads.cross_entropy}
-    found |= {f"checkpoint, {size}": heads.checkpointed_chunks(size) for size in (256,)}
-    found |= {f"backward for each chunk of {size}": heads.backward_for_each_chunk(size) for size in (256,)}
-    if heads.HAS_TORCH_OPERATOR:
-        found |= {f"torch's operator, {size}": heads.torch_operator(size) for size in (64, 128, 256, 512, 1024)}
-    return found
+def measure(size: tuple[int, int, int], threads: int) -> dict[str, tuple[float, int]]:
+    """CPU seconds and peak bytes of each head and of the limit, by name."""
+    n, d, v = size
+    torch.set_num_threads(threads)
+    generator = torch.Generator().manual_seed(0)
+    hidden = torch.randn(n, d, generator=generator).requires_grad_()
+    weight = (torch.randn(v, d, generator=generator) / d**0.5).requires_grad_()
+    targets = torch.randint(v, (n,), generator=generator)
+    seconds = {name: [] for name in (*HEADS, LIMIT)}
+    for _ in range(ROUNDS):
+        for name, head in HEADS.items():
+            hidden.grad = weight.grad = None
+            seconds[name].append(timed(head, hidden, weight, targets))
+        seconds[LIMIT].append(timed(products, hidden, weight, torch.empty(256, v)))
+    peaks = {}
+    for name, head in HEADS.items():
+        hidden.grad = weight.grad = None
+        peaks[name] = heads.allocated(head, hidden, weight, targets)
+    peaks[LIMIT] = 4 * (n * d + v * d)
+    return {name: (min(times), peaks[name]) for name, times in seconds.items()}
 
 
-OURS = {f"linear_cross_entropy, {size}": heads.gradient_in_the_forward_pass(size) for size in (64, 128, 256)}
+def timed(function: heads.Head, *inputs: Tensor) -> float:
+    start = time.process_time()
+    function(*inputs)
+    return time.process_time() - start
+
+
+def promises() -> Iterator[tuple[str, str, str, str]]:
+    """For the table of `python -m tests.benchmarks`: what, here, rival, promised."""
+    for threads in (1, 2):
+        for size in SIZES:
+            yield from promised(measure(size, threads), size, threads)
+
+
+def promised(found: dict[str, tuple[float, int]], size: tuple, threads: int) -> Iterator[tuple[str, str, str, str]]:
+    what = "linear_cross_entropy, N {}, D {}, V {}, ".format(*size)
+    (ours, peak), fastest = found[OURS], min(RIVALS, key=lambda name: found[name][0])
+    rival = f"{fastest}: {found[fastest][0]:.2f}"
+    what_time = f"{what}CPU time with {threads} thread{'s' * (threads > 1)}, s"
+    yield what_time, f"{ours:.2f} ({ours / found[fastest][0]:.2f} ×)", rival, "≤ 1.10 ×"
+    smallest = min(RIVALS, key=lambda name: found[name][1])
+    yield f"{what}peak, MB", f"{peak / 1e6:.1f}", f"{smallest}: {found[smallest][1] / 1e6:.1f}", "the smallest"
+
+
+def main() -> None:
+    print(f"torch {torch.__version__}; liger-kernel: not run, its kernels need a GPU")
+    for threads in (1, 2):
+        for size in SIZES:
+            found = measure(size, threads)
+            print("\nN {}, D {}, V {}, fp32, {} thread(s)\n".format(*size, threads))
+            print("| method, tokens a chunk | CPU time, s | in F.cross_entropy | peak, MB |\n|---|---|---|---|")
+            for name, (seconds, peak) in found.items():
+                ratio = seconds / found["F.cross_entropy"][0]
+                print(f"| {name} | {seconds:.2f} | {ratio:.2f} | {peak / 1e6:.1f} |")
+            for _, here, rival, bar in promised(found, size, threads):
+                print(f"here {here}; {rival}; promised {bar}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
