@@ -68,11 +68,11 @@ def linear_cross_entropy(
         raise ValueError(f"weight must have at least one class, got shape {tuple(weight.shape)}")
     require.tensor(hidden, "hidden", "floating-point", like=weight)
     if hidden.shape[-1:] != weight.shape[1:]:
-        wanted = f"(..., {weight.shape[1]}), as many features as weight {tuple(weight.shape)}"
-        raise ValueError(f"hidden must have shape {wanted}, got {tuple(hidden.shape)}")
+        wanted = f"as many features as weight {tuple(weight.shape)}"
+        raise ValueError(f"hidden must have {wanted}, got shape {tuple(hidden.shape)}")
     hidden, weight, autocast_off = _as_autocast_would(hidden, weight)
     if hidden.dtype != weight.dtype:
-        raise TypeError(f"hidden and weight must have one dtype, got {hidden.dtype} and {weight.dtype}")
+        raise TypeError(f"hidden must have the dtype of weight, {weight.dtype}, got {hidden.dtype}")
     logits = weight.new_empty(()).expand(*hidden.shape[:-1], len(weight))  # their shape, in the memory of one number
     valid = _valid_targets(logits, targets, ignore_index)
     require.choice(reduction, "reduction", ("mean", "sum"))

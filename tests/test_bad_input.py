@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from helpers import accumulation, batches, losses, precision, tiny_lm, tokenizer
+from helpers import accumulation, batches, linear_loss, losses, precision, tiny_lm, tokenizer
 from helpers.classroom import bilingual
 from helpers.lessons.cross_entropy.explore import surprise
 from helpers.tiny_lm import TinyLM, train
@@ -22,6 +22,7 @@ from tests.build.test_lessons import solutions
 nan, inf = float("nan"), float("inf")
 LOGITS = torch.zeros(3, 5)
 TARGETS = torch.tensor([0, 1, -100])
+HIDDEN = torch.zeros(3, 4)
 IDS = torch.tensor([[1, 2]])
 META = torch.zeros(3, 5, device="meta")
 SPARSE = torch.eye(3, 5).to_sparse()
@@ -33,6 +34,7 @@ GOOD = {
     losses.token_losses: {"logits": LOGITS, "targets": TARGETS},
     losses.cross_entropy: {"logits": LOGITS, "targets": TARGETS},
     losses.z_loss: {"logits": LOGITS, "targets": TARGETS},
+    linear_loss.linear_cross_entropy: {"hidden": HIDDEN, "weight": torch.zeros(5, 4), "targets": TARGETS},
     batches.shift: {"tokens": [1, 2]},
     batches.mask_prompt: {"targets": TARGETS, "prompt_length": 2},
     batches.pad: {"sequences": [[1, 2, 3], [4]]},
@@ -180,6 +182,80 @@ BAD = {
         ("coefficient", inf, ValueError, "coefficient must be finite, got inf"),
         ("targets", TARGETS + 3, IndexError, "target -97 at position (2,) is neither in [0, 5) nor ignore_index -100"),
         ("ignore_index", 0.0, TypeError, "ignore_index must be an int, got 0.0 (float)"),
+    ],
+    linear_loss.linear_cross_entropy: [
+        ("hidden", [[0.0]], TypeError, "hidden must be a floating-point tensor, got list"),
+        ("hidden", HIDDEN.long(), TypeError, "hidden must be a floating-point tensor, got a tensor of torch.int64"),
+        ("hidden", HIDDEN.to_sparse(), TypeError, "hidden must be a dense tensor, got one of layout torch.sparse_coo"),
+        ("hidden", HIDDEN.to("meta"), ValueError, "hidden must be on cpu, as the rest is, got a tensor on meta"),
+        (
+            "hidden",
+            HIDDEN.double(),
+            TypeError,
+            "hidden must have the dtype of weight, torch.float32, got torch.float64",
+        ),
+        (
+            "hidden",
+            torch.zeros(()),
+            ValueError,
+            "hidden must have as many features as weight (5, 4), got shape ()",
+        ),
+        (
+            "hidden",
+            LOGITS,
+            ValueError,
+            "hidden must have as many features as weight (5, 4), got shape (3, 5)",
+        ),
+        ("weight", None, TypeError, "weight must be a floating-point tensor, got None"),
+        ("weight", HIDDEN[0], ValueError, "weight must have shape (V, D), got (4,)"),
+        ("weight", HIDDEN[:0], ValueError, "weight must have at least one class, got shape (0, 4)"),
+        ("targets", [0, 1, 2], TypeError, "targets must be an int64 tensor, got list"),
+        ("targets", TARGETS.int(), TypeError, "targets must be an int64 tensor, got a tensor of torch.int32"),
+        ("targets", TARGETS.to("meta"), ValueError, "targets must be on cpu, as the rest is, got a tensor on meta"),
+        (
+            "targets",
+            TARGETS[:2],
+            ValueError,
+            "targets must have shape (3,), one for each row of logits (3, 5), got (2,)",
+        ),
+        ("targets", TARGETS + 5, IndexError, "target 5 at position (0,) is neither in [0, 5) nor ignore_index -100"),
+        ("targets", TARGETS - 1, IndexError, "target -1 at position (0,) is neither in [0, 5) nor ignore_index -100"),
+        ("ignore_index", True, TypeError, "ignore_index must be an int, got True (bool)"),
+        ("ignore_index", -1, IndexError, "target -100 at position (2,) is neither in [0, 5) nor ignore_index -1"),
+        ("reduction", "none", ValueError, 'reduction must be "mean" or "sum", got \'none\''),
+        ("reduction", None, TypeError, 'reduction must be "mean" or "sum", got None'),
+        ("count", 0, ValueError, "count must be above 0, got 0"),
+        ("count", -2.5, ValueError, "count must be above 0, got -2.5"),
+        ("count", inf, ValueError, "count must be finite, got inf"),
+        ("count", True, TypeError, "count must be a number, got True (bool)"),
+        ("count", torch.tensor(3), TypeError, "count must be a number, got a tensor of torch.int64"),
+        ("token_weights", [1.0], TypeError, "token_weights must be a floating-point tensor, got list"),
+        (
+            "token_weights",
+            TARGETS,
+            TypeError,
+            "token_weights must be a floating-point tensor, got a tensor of torch.int64",
+        ),
+        ("token_weights", HIDDEN, ValueError, "token_weights must have shape (3,), one weight a target, got (3, 4)"),
+        ("token_weights", META[:, 0], ValueError, "token_weights must be on cpu, as the rest is, got a tensor on meta"),
+        (
+            "token_weights",
+            torch.ones(3, requires_grad=True),
+            ValueError,
+            "token_weights must be constants, got a tensor that requires a gradient: detach it",
+        ),
+        ("label_smoothing", 1.5, ValueError, "label_smoothing must lie in [0, 1], got 1.5"),
+        ("label_smoothing", -0.1, ValueError, "label_smoothing must lie in [0, 1], got -0.1"),
+        ("label_smoothing", nan, ValueError, "label_smoothing must be finite, got nan"),
+        ("label_smoothing", False, TypeError, "label_smoothing must be a number, got False (bool)"),
+        ("z_loss", -1e-4, ValueError, "z_loss must be at least 0, got -0.0001"),
+        ("z_loss", None, TypeError, "z_loss must be a number, got None"),
+        ("softcap", 0.0, ValueError, "softcap must be above 0, got 0.0"),
+        ("softcap", nan, ValueError, "softcap must be finite, got nan"),
+        ("softcap", "30", TypeError, "softcap must be a number, got '30' (str)"),
+        ("chunk", 0, ValueError, "chunk must be at least 1, got 0"),
+        ("chunk", 2.0, TypeError, "chunk must be an int, got 2.0 (float)"),
+        ("chunk", True, TypeError, "chunk must be an int, got True (bool)"),
     ],
     batches.shift: [
         ("tokens", [1.0, 2.0], TypeError, "tokens[0] must be an int, got 1.0 (float)"),
@@ -645,6 +721,7 @@ def test_options_are_named():
         lambda: losses.cross_entropy(LOGITS, TARGETS, -100),
         lambda: losses.token_losses(LOGITS, TARGETS, -100),
         lambda: losses.z_loss(LOGITS, TARGETS, -100),
+        lambda: linear_loss.linear_cross_entropy(HIDDEN, HIDDEN, TARGETS, -100),
         lambda: batches.pad([[1, 2]], [0], 3),
         lambda: TinyLM(5, 48),
         lambda: train(MODEL, "token_mean", 1),
@@ -789,7 +866,7 @@ def test_one_odd_argument_and_several(function, short_corpus):
 
 
 def test_every_public_function_is_in_the_table():
-    for module in (losses, batches, accumulation, precision, tokenizer, tiny_lm, bilingual):
+    for module in (losses, linear_loss, batches, accumulation, precision, tokenizer, tiny_lm, bilingual):
         public = {getattr(module, name) for name in module.__all__ if callable(getattr(module, name))}
         assert public - {precision.Limits, tokenizer.corpus, tokenizer.vocabulary} <= {*GOOD, *NEVER_WRONG}
 
