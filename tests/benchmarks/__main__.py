@@ -12,6 +12,7 @@ import nbformat
 from nbclient import NotebookClient
 
 from helpers.build.editions import METADATA, NOTEBOOKS, ROOT, lessons
+from tests.benchmarks import linear_loss
 from tests.browser import lab
 
 Row = tuple[str, str, str, str]  # what, here, rival, promised
@@ -19,7 +20,8 @@ Row = tuple[str, str, str, str]  # what, here, rival, promised
 
 def main() -> None:
     print("| what | here | rival | promised |\n|---|---|---|---|", flush=True)
-    for part in (cross_entropy, control_in_the_kernel, control_in_the_browser, imports, run_lessons, sizes):
+    parts = (cross_entropy, control_in_the_kernel, control_in_the_browser, imports, run_lessons, sizes)
+    for part in (*parts, linear_loss.promises):
         for row in part():
             print("| " + " | ".join(row) + " |", flush=True)
 
