@@ -92,9 +92,7 @@ def report(size: tuple[int, int, int], threads: int) -> None:
     )
     for name, (cpu, clock, peak) in found.items():
         ratios = (seconds / base for seconds, base in zip((cpu, clock), found["F.cross_entropy"], strict=False))
-        print(
-            f"| {name} | {cpu:.2f} | {next(ratios):.2f} | {clock:.2f} | {next(ratios):.2f} | {peak / 1e6:.1f} |"
-        )
+        print(f"| {name} | {cpu:.2f} | {next(ratios):.2f} | {clock:.2f} | {next(ratios):.2f} | {peak / 1e6:.1f} |")
     for what, here, rival, bar in promised(found, size, threads):
         print(f"{what}: {here}; {rival}; promised {bar}", flush=True)
 
