@@ -166,7 +166,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     product.copy_(z)
                 grads[0][block] = torch.mm(product, weight).to(exact).mul_(w)
         ctx.save_for_backward(*grads)
-        ctx.dtype = hidden.dtype
         return total / divisor
 
     @staticmethod
@@ -175,7 +174,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             raise RuntimeError("linear_cross_entropy has no second derivative; for create_graph=True use cross_entropy")
         as_it_is = upstream.is_meta or upstream == 1  # then autograd can take the gradients without a copy
         grads = [g if g is None or as_it_is else g * upstream for g in ctx.saved_tensors]
-        return *(g if g is None else g.to(ctx.dtype) for g in grads), *[None] * 7
+        return *grads, *[None] * 7  # autograd rounds the sums in fp32 to the inputs' half precision
 
 
 def _as_autocast_casts(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
