@@ -29,7 +29,7 @@ __all__ = ["log_softmax", "logsumexp", "lost_ratio", "merge", "z_gradient"]
 
 @finding
 def lost_ratio(answer: Any) -> Verdict:
-    """Exercise 4: fp32 logits (V,), every exponential a number above 0, and log(softmax) -inf all the same."""
+    """Exercise 2: fp32 logits (V,), every exponential a number above 0, and log(softmax) -inf all the same."""
     z = as_tensor(answer)
     if z is None or z.dim() != 1 or not 2 <= len(z) <= 1000:
         return refused(
@@ -74,7 +74,7 @@ def lost_ratio(answer: Any) -> Verdict:
 
 @exercise
 def z_gradient() -> Exercise:
-    """Exercise 5: logits (T, V), λ -> the gradient of λ · mean(LSE²) (T, V), without autograd."""
+    """Exercise 4: logits (T, V), λ -> the gradient of λ · mean(LSE²) (T, V), without autograd."""
 
     def truth(logits: Tensor, coefficient: float) -> Tensor:
         logits = logits.clone().requires_grad_()

@@ -1,4 +1,4 @@
-"""Lesson 03: four ways to compute one loss, each in a real dtype, and where each falls off the cliff."""
+"""Lesson 03: four formulas for one loss, each in a real dtype, and where each fails."""
 
 from functools import cache
 
@@ -57,7 +57,7 @@ def true_loss(z: Tensor, target: int) -> Tensor:
 
 
 def outcomes(got: Tensor, truth: Tensor) -> dict[str, Tensor]:
-    """Where a result is right, off by more than 1 %, a silent 0, inf or nan: a mask for each, one of them true."""
+    """Where a result is right, off by over 1 %, 0 without an error, inf or nan: a mask for each, one of them true."""
     got = got.double()
     zero = (got == 0) & (truth > 0)
     right = ((got - truth).abs() <= 0.01 * truth) & ~zero
@@ -86,7 +86,7 @@ def map_of(dtype: torch.dtype, target: int) -> dict[str, tuple[list[float], list
 
 @house_style()
 def cliff() -> Explorer:
-    """Five logits times a scale, in a dtype: which exponents of e it can hold, and what four recipes make of them."""
+    """Five logits times a scale, in a dtype: for which exponents x it can hold e^x, and the loss by four formulas."""
     figure = canvas(440)
     window = figure.add_axes((0.19, 0.75, 0.66, 0.17))
     map_ = figure.add_axes((0.19, 0.24, 0.66, 0.33))
@@ -94,7 +94,7 @@ def cliff() -> Explorer:
     window.set_xscale("symlog", linthresh=10)
     window.set(xlim=(-EDGE, EDGE), ylim=(-0.6, 1.6), yticks=[0, 1], yticklabels=["z − M", "z"])
     window.set_xticks([-1000, -100, -10, 0, 10, 100, 1000], ["−1000", "−100", "−10", "0", "10", "100", "1000"])
-    window.set_title(say("e 的指数，白色：这种类型装得下", "exponents of e; white: this dtype holds the result"))
+    window.set_title(say("指数 x，白色：e 的 x 次方可以表示", "exponents x; white: e to the x can be held"))
     grey = {"facecolor": GREY, "edgecolor": INK, "animated": True}
     nothing = window.add_patch(Rectangle((-EDGE, -0.6), 0, 2.2, gid="underflow", **grey))
     infinite = window.add_patch(Rectangle((EDGE, -0.6), 0, 2.2, gid="overflow", **grey))
@@ -112,7 +112,7 @@ def cliff() -> Explorer:
     map_.set(xlim=(0.93, 1075), ylim=(3.6, -1.3), xlabel=say("分数的倍数", "scale of the logits"))
     map_.set_xticks([1, 10, 100, 1000], ["1", "10", "100", "1000"])
     map_.set_yticks(range(4), RECIPES)
-    map_.set_title(say("损失：每个倍数，四种写法", "the loss at each scale, by four recipes"))
+    map_.set_title(say("损失：每个倍数，四种写法", "the loss at each scale, by four formulas"))
     map_.minorticks_off()
     map_.spines["left"].set_bounds(3.6, -0.5)  # the room above is for the present scale
     here = map_.axvline(1, ymax=0.9, color=INK, linewidth=1.5, zorder=1, gid="here", animated=True)
@@ -120,7 +120,7 @@ def cliff() -> Explorer:
     styles = {
         "right": marker("o", BLUE, BLUE, say("正确", "right")),
         "off": marker("o", "white", RED, say("误差超过 1%", "off by over 1%")),
-        "zero": marker("D", RED, RED, say("无声的 0", "silent 0")),
+        "zero": marker("D", RED, RED, say("不报错的 0", "0, no error")),
         "inf": marker(r"$\infty$", RED, RED, "inf"),
         "nan": marker("x", RED, RED, "nan"),
     }
@@ -158,7 +158,7 @@ def cliff() -> Explorer:
         return "\n".join(lines)
 
     dtype = ipywidgets.Dropdown(
-        options=list(NAMES.items()), value=torch.float32, description=say("类型", "dtype"), **sized(150, 350)
+        options=list(NAMES.items()), value=torch.float32, description=say("数据类型", "dtype"), **sized(150, 350)
     )
     scale = ipywidgets.SelectionSlider(
         options=[(f"{scale:g}", scale) for scale in SCALES],

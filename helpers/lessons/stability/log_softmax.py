@@ -1,4 +1,4 @@
-"""Exercise 2 of lesson 03: log-probabilities, without going through probabilities."""
+"""Exercise 3 of lesson 03: log-probabilities, without going through probabilities."""
 
 import math
 
@@ -13,7 +13,7 @@ __all__ = ["log_softmax"]
 
 @exercise
 def log_softmax() -> Exercise:
-    """Exercise 2: logits (T, V) -> log-probabilities (T, V)."""
+    """Exercise 3: logits (T, V) -> log-probabilities (T, V)."""
 
     def truth(logits: Tensor) -> Tensor:
         return losses.log_softmax(logits)
