@@ -64,7 +64,7 @@ def helpers_in(folder: Path, number: int | None = 2) -> Path:
     (folder / "helpers" / "classroom").mkdir(parents=True)
     line = "" if number is None else f"EDITION = {number}\n"
     (folder / "helpers" / "__init__.py").write_text(f'"""Helpers."""\n\n{line}')
-    (folder / "helpers" / "tiny_lm.py").touch()
+    (folder / "helpers" / "tokenizer.py").touch()
     (folder / "helpers" / "classroom" / "bilingual.py").write_text(BILINGUAL)
     return folder
 
@@ -166,7 +166,7 @@ def interrupted(folder: Path) -> None:
 
 def half(folder: Path) -> None:
     helpers_in(folder)
-    (folder / "helpers" / "tiny_lm.py").unlink()
+    (folder / "helpers" / "tokenizer.py").unlink()
 
 
 def foreign(folder: Path) -> None:
@@ -432,5 +432,5 @@ def test_no_line_is_wider_than_a_page():
 
 def test_the_cell_looks_for_the_file_that_git_writes_last():
     last = max(path.relative_to(ROOT).as_posix() for path in (ROOT / "helpers").rglob("*.py"))
-    assert last == "helpers/tiny_lm.py"
-    assert '"tiny_lm.py"' in SETUP
+    assert last == "helpers/tokenizer.py"
+    assert '"tokenizer.py"' in SETUP
