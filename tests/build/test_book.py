@@ -8,8 +8,6 @@ import pytest
 
 from helpers.build.editions import NOTEBOOKS, lessons, tags_of
 
-NOT_YET = ("05",)  # lessons still in their first edition; a lesson that is rewritten leaves this list
-REWRITTEN = [path for path in lessons() if path.name[:2] not in NOT_YET]
 BANNED = {
     "zh": [
         *("仍会断", "还没有断", "无声", "停学", "没有错误", "计分", "全书", "本书", "它会这样出错"),
@@ -40,10 +38,10 @@ def is_exercise(cell) -> bool:
 
 
 def of_each_lesson(function):
-    return pytest.mark.parametrize("path", REWRITTEN, ids=lambda path: path.name)(function)
+    return pytest.mark.parametrize("path", lessons(), ids=lambda path: path.name)(function)
 
 
-@pytest.mark.parametrize("path", [*REWRITTEN, NOTEBOOKS / "GLOSSARY.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*lessons(), NOTEBOOKS / "GLOSSARY.md"], ids=lambda path: path.name)
 def test_translated_phrases_do_not_come_back(path):
     texts = [cell.source for cell in each(path)] if path.suffix == ".ipynb" else [path.read_text(encoding="utf-8")]
     for number, text in enumerate(texts, 1):
@@ -132,7 +130,7 @@ def test_code_fits_a_page(path):
 def places_to_resume() -> list:
     return [
         pytest.param(path, at, id=f"{path.stem}-cell-{at + 1}")
-        for path in REWRITTEN
+        for path in lessons()
         for at, cell in enumerate(each(path))
         if "resume" in tags_of(cell)
     ]

@@ -14,7 +14,6 @@ ROWS = [
     for line in TERMS.splitlines()
     if line.startswith("| ") and not line.startswith("| 中文")
 ]
-NOT_YET = ("05",)  # lessons still in their first edition; a lesson that is rewritten leaves this list
 CHINESE = {english: row[0].removesuffix("（logits）") for row in ROWS for english in row[1].split(", ")}
 OTHERS = {other: row[0] for row in ROWS for other in row[5].split("、") if other != "–"}
 ALSO = {also: row[0] for row in ROWS for also in row[4].split("、") if also != "–"}
@@ -80,8 +79,7 @@ def test_lessons_keep_to_the_glossary(path):
 
 @pytest.mark.parametrize("path", lessons(), ids=lambda path: path.name)
 def test_standard_names_stand_once_beside_ours(path):
-    if path.name[:2] not in NOT_YET:
-        assert not standard_names("\n".join(text for _, text in chinese_prose(path)), rows_of(path))
+    assert not standard_names("\n".join(text for _, text in chinese_prose(path)), rows_of(path))
 
 
 @pytest.mark.parametrize("path", lessons(), ids=lambda path: path.name)

@@ -84,9 +84,6 @@ def width(line: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
 
 
-NOT_YET_NARROW = set()
-
-
 @pytest.mark.parametrize("path", EDITIONS, ids=name_of)
 def test_no_line_of_code_is_cut_in_print(path):
     """In cells, and in the solutions and examples within prose."""
@@ -95,18 +92,12 @@ def test_no_line_of_code_is_cut_in_print(path):
             [cell.source] if cell.cell_type == "code" else re.findall(r"^```.*?\n(.*?)^```", cell.source, re.M | re.S)
         )
         wide = [line for text in code for line in text.splitlines() if width(line) > 88]
-        assert not wide or path.stem in NOT_YET_NARROW, f"cell {number}: {wide[0]}"
-
-
-TOO_LONG = {"04_one_loss", "05_gradient_accumulation"}  # their second edition is being written
+        assert not wide, f"cell {number}: {wide[0]}"
 
 
 @pytest.mark.parametrize("path", lessons(), ids=name_of)
 def test_a_lesson_takes_at_most_90_minutes(path):
-    if path.stem in TOO_LONG:
-        assert minutes(nbformat.read(path, 4)) > 90, f"{path.stem} no longer belongs to TOO_LONG"
-    else:
-        assert minutes(nbformat.read(path, 4)) <= 90
+    assert minutes(nbformat.read(path, 4)) <= 90
 
 
 @pytest.mark.parametrize("path", EDITIONS, ids=name_of)

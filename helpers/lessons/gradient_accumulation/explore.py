@@ -50,7 +50,7 @@ def skyline(
     fair.set_title(say("词元平均：每个词元一样宽", "token mean: equal tokens", "\n"))
     naive.set_title(say("平均的平均：每个微批次一样宽", "mean of means: equal micro-batches", "\n"))
     fair.set_xlabel(say("每个微批次的有效词元数 n", "valid tokens n of each micro-batch", "\n"), labelpad=28)
-    naive.set_xlabel(say("每个词元的分量，应为 ×1", "what one token weighs, fair is ×1", "\n"), labelpad=28)
+    naive.set_xlabel(say("一个词元的权重（应为 ×1）", "weight of one token (fair = ×1)", "\n"), labelpad=28)
 
     blocks, captions, joints, walls = {}, {}, {}, {}
     for side, axes in sides.items():
@@ -111,14 +111,13 @@ def skyline(
         verdict.set_text(f"A = {A:.4f}\nA − G =\n{number(difference, '+.4f')}")
         return "\n".join(
             [
-                f"n = {row_of(n, 'd')}    N = {n.sum()}, mean(n) = {n.mean():.2f}",
+                f"n = {row_of(n, 'd')}    N = {n.sum()}, N/K = {n.mean():.2f}",
                 f"m = {row_of(m, '.2f')}",
-                f"K·n/N = {row_of(1 / ratios, '.3f')}    {say('分量', 'weight')} N/(K·n): "
-                + " ".join(f"×{ratio:.3f}" for ratio in ratios),
+                f"{say('权重', 'weight')} N/(K·n): " + " ".join(f"×{ratio:.3f}" for ratio in ratios),
                 f"{say('词元平均', 'token mean')} G = Σnm/N = {G:.4f}    "
                 f"{say('平均的平均', 'mean of means')} A = Σm/K = {A:.4f}",
                 f"Cov(n, m) = {number(-difference * n.mean(), '+.4f')}    "
-                f"A − G = −Cov(n, m)/mean(n) = {number(difference, '+.4f')}",
+                f"A − G = −Cov(n, m)·K/N = {number(difference, '+.4f')}",
             ]
         )
 
