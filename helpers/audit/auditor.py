@@ -1,5 +1,6 @@
 """`audit`: checks what it is given, runs the loop on every partition, and has the gradients diagnosed."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
@@ -8,7 +9,7 @@ from .arguments import check_language, check_partitions, check_rows, check_targe
 from .columns import Columns
 from .diagnosis import diagnose
 from .names import in_language
-from .recording import Run, left_in_grad, record
+from .recording import Run, record
 from .rows import AuditLM, Layout, collate, deal, default_rows
 from .verdict import Verdict
 
@@ -59,7 +60,7 @@ def audit(
         for layout in layouts:
             subject = make_model(model, language) if runs else first
             _restore(subject, state, language)
-            runs.append((_epoch if epoch else _windows)(train, subject, rows, layout, known))
+            runs.append(_run(train, epoch, subject, rows, layout, known, state))
             if runs[-1].error:
                 break
     finally:
@@ -82,35 +83,24 @@ def _restore(model: nn.Module, state: dict[str, Tensor], language: str) -> None:
         parameter.grad = None
 
 
-def _copied(rows: Sequence[dict]) -> list[dict]:
-    """Rows that a loop may spoil."""
-    return [{name: list(values) for name, values in row.items()} for row in rows]
-
-
-def _epoch(train: Callable, model: nn.Module, rows: list[dict], layout: Layout, known: Columns) -> Run:
+def _run(
+    train: Callable, epoch: bool, model: nn.Module, rows: list[dict], layout: Layout, known: Columns, state: dict
+) -> Run:
+    """An epoch at once; or, in the step form, each window from the same start. The loop is given rows to spoil."""
+    run, world = Run(), layout.world
     model.train()
-    return record(lambda m: train(m, _copied(rows), layout.batch_size, layout.K), model, known, layout.world)
-
-
-def _windows(train: Callable, model: nn.Module, rows: list[dict], layout: Layout, known: Columns) -> Run:
-    """The step form: each window from the same start, and the gradient is what it leaves in `.grad`."""
-    model.train()
-    whole = Run(returned=[])
+    if epoch:
+        given = copy.deepcopy(rows), layout.batch_size, layout.K
+        run.returned = record(run, lambda m: train(m, *given), model, known, world, in_grad=False)
+        return run
+    run.returned = []
     for window in layout.windows:
-        micro_batches = [collate(_copied([rows[row] for row in layout.micro_batches[micro]])) for micro in window]
-        for name, parameter in model.named_parameters():
-            parameter.grad = None
-            if name in known.start:
-                parameter.data.copy_(known.start[name])
-        run = record(lambda m, batches=micro_batches: train(m, batches), model, known, layout.world)
-        left_in_grad(model, known, run)
-        whole.steps += run.steps
-        whole.returned.append(run.returned)
-        whole.exact, whole.moved = whole.exact and run.exact, whole.moved or run.moved
-        whole.disagree, whole.error = whole.disagree or run.disagree, run.error
+        batches = [collate([rows[row] for row in layout.micro_batches[micro]]) for micro in window]
+        _restore(model, state, known.language)
+        run.returned.append(record(run, lambda m, given=batches: train(m, given), model, known, world, in_grad=True))
         if run.error:
             break
-    return whole
+    return run
 
 
 def _unreadable(runs: list[Run], layouts: list[Layout]) -> tuple[str, str] | None:

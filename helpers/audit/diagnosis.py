@@ -113,17 +113,9 @@ def _right(aligned: Aligned) -> Tensor:
 
 def _numbers(aligned: Aligned, right: Tensor, number: int, logged: float | None, descended: float) -> Step:
     """One step beside the right weights (C,)."""
-    reading, nan = aligned.reading, float("nan")
+    reading, layout = aligned.reading, aligned.reading.layout
     wanted, gradient = reading.matrix @ right, reading.gradients[number]
-    length, own = wanted.norm().item(), gradient.norm().item()
-    return Step(
-        reading.layout.batch_size,
-        reading.layout.K,
-        number + 1,
-        ratio=own / length if length else nan,
-        cosine=(wanted @ gradient).item() / (length * own) if length * own else nan,
-        error=(gradient - wanted).norm().item() / length if length else nan,
-        loss=(right @ reading.value).item(),
-        logged=logged,
-        descended=descended,
-    )
+    length, own = wanted.norm().item() or float("nan"), gradient.norm().item() or float("nan")
+    ratio, error = gradient.norm().item() / length, (gradient - wanted).norm().item() / length
+    cosine, loss = (wanted @ gradient).item() / (length * own), (right @ reading.value).item()
+    return Step(layout.batch_size, layout.K, number + 1, ratio, cosine, error, loss, logged, descended)

@@ -29,9 +29,14 @@ class Run:
     disagree: bool = False  # whether ranks handed different gradients to their optimizers
 
 
-def record(call: Callable[[nn.Module], object], model: nn.Module, known: Columns, world: int) -> Run:
-    """Call `call(model)` under the hooks. What the loop raises is kept as a line of text, hooks are always removed."""
-    run, events = Run(), []
+def record(
+    run: Run, call: Callable[[nn.Module], object], model: nn.Module, known: Columns, world: int, in_grad: bool
+) -> object:
+    """Adds to `run` what `call(model)` does under the hooks; without a step, with `in_grad`, what it leaves in `.grad`.
+
+    -> what the call returns. What it raises is kept as a line of text, and the hooks are always removed.
+    """
+    events, returned = [], None
     saved: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def before(optimizer: torch.optim.Optimizer, arguments: tuple, keywords: dict) -> tuple[tuple, dict]:
@@ -60,7 +65,7 @@ def record(call: Callable[[nn.Module], object], model: nn.Module, known: Columns
     handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
     try:
         with torch.enable_grad():
-            run.returned = call(model)
+            returned = call(model)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         run.error = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
@@ -72,15 +77,10 @@ def record(call: Callable[[nn.Module], object], model: nn.Module, known: Columns
     for name, parameter in model.named_parameters():
         if name in known.start and not hasattr(parameter, "full_tensor"):
             run.moved = run.moved or not _at(parameter, known.start[name])
-    run.steps = _steps(events, run, world)
-    return run
-
-
-def left_in_grad(model: nn.Module, known: Columns, run: Run) -> None:
-    """Adds the step that a loop without an optimizer leaves in `.grad`."""
-    found = {name: p for name, p in model.named_parameters() if p.requires_grad}
-    if not run.steps and any(p.grad is not None for p in found.values()):
-        run.steps = [_read(found, known, run, 1.0)]
+    if in_grad and not events and any(p.grad is not None for p in model.parameters()):
+        run.steps.append(_read(dict(model.named_parameters()), known, run, 1.0))
+    run.steps += _steps(events, run, world)
+    return returned
 
 
 def _parameters(optimizer: torch.optim.Optimizer, model: nn.Module, known: Columns) -> dict[str, Tensor]:

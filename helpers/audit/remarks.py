@@ -41,9 +41,7 @@ def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: floa
 
 def shared(family: str, value: float, same: bool) -> Remark:
     """Label smoothing or z-loss, with its coefficient."""
-    zh, en, symbol = {"label_smoothing": ("标签平滑", "label smoothing", "ε"), "z_loss": ("z-loss", "z-loss", "λ")}[
-        family
-    ]
+    zh, en, symbol = ("标签平滑", "label smoothing", "ε") if family == "label_smoothing" else ("z-loss", "z-loss", "λ")
     if same:
         return f"{zh}，{symbol} = {value:.4g}", f"{en}, {symbol} = {value:.4g}"
     zh = f"{zh}的系数 {symbol} 不是每个词元都一样（平均 {value:.4g}）"
