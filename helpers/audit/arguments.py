@@ -2,18 +2,18 @@
 
 import inspect
 from collections.abc import Sequence
+from numbers import Integral
 
 from torch import nn
 
-from .sentences import LANGUAGES, in_language
+from .names import LANGUAGES, in_language
 
-__all__ = ["check_language", "check_partitions", "check_targets", "check_world", "is_epoch", "make_model"]
-
-MOST = 1000  # targets, each of which has a column of its own
+IGNORE_INDEX = -100  # the label of a token that is in no loss
+MOST_TARGETS = 1000  # each has a column of its own
 
 
 def check_language(language: object) -> None:
-    """Raises ValueError for another language, in both."""
+    """Raises ValueError, in both languages, for another one."""
     if not isinstance(language, str) or language not in LANGUAGES:
         raise ValueError(f'language 必须是 "zh"、"en" 或 "both" · must be "zh", "en" or "both", got {language!r}')
 
@@ -25,70 +25,116 @@ def check_world(world: object, language: str) -> None:
         raise (ValueError if type(world) is int else TypeError)(in_language(language, zh, en))
 
 
-def check_targets(rows: list[dict], language: str) -> list[dict]:
-    """The rows; raises ValueError if nothing in them is predicted, or too much."""
-    if not any(label >= 0 for row in rows for label in row["labels"][1:]):
-        zh, en = "rows 里没有任何要预测的标签", "rows holds no label to predict: all are -100 or the first of their row"
-        raise ValueError(in_language(language, zh, en))
-    targets = sum(len(row["labels"]) - 1 for row in rows)
-    if targets > MOST:
-        zh, en = (
-            f"rows 里有 {targets} 个目标，太多了：最多 {MOST} 个",
-            f"rows holds {targets} targets, give {MOST} at most",
-        )
-        raise ValueError(in_language(language, zh, en))
-    return rows
-
-
 def is_epoch(train: object, language: str) -> bool:
-    """True for `train(model, rows, batch_size, K)`, False for `train(model, micro_batches)`."""
-    zh = "train 必须是函数 train(model, rows, batch_size, K) 或 train(model, micro_batches)，得到 "
-    en = "train must be a function train(model, rows, batch_size, K) or train(model, micro_batches), got "
-    if not callable(train):
-        raise TypeError(in_language(language, f"{zh}{train!r}", f"{en}{train!r}"))
-    try:
-        signature = inspect.signature(train)
-    except (TypeError, ValueError):
-        raise TypeError(in_language(language, f"{zh}{train!r}", f"{en}{train!r}")) from None
-    for count in (4, 2):
+    """True for `train(model, rows, batch_size, K)`, False for `train(model, micro_batches)`, else TypeError."""
+    shown = repr(train)
+    if callable(train):
         try:
-            signature.bind(*range(count))
-        except TypeError:
-            continue
-        return count == 4
-    raise TypeError(in_language(language, f"{zh}train{signature}", f"{en}train{signature}"))
+            signature = inspect.signature(train)
+        except (TypeError, ValueError):
+            signature = inspect.Signature()
+        shown = f"train{signature}"
+        for count in (4, 2):
+            try:
+                signature.bind(*range(count))
+            except TypeError:
+                continue
+            return count == 4
+    zh = f"train 必须是函数 train(model, rows, batch_size, K) 或 train(model, micro_batches)，得到 {shown}"
+    en = f"train must be a function train(model, rows, batch_size, K) or train(model, micro_batches), got {shown}"
+    raise TypeError(in_language(language, zh, en))
 
 
 def check_partitions(partitions: object, language: str) -> list[tuple[int, int]]:
     """The pairs (batch_size, K), each once; raises TypeError or ValueError for what are none."""
-    zh, en = (
-        "partitions 必须是由 (batch_size, K) 组成的列表，都是正整数",
-        "partitions must be pairs (batch_size, K) of positive integers",
-    )
+
+    def refuse(error: type[Exception], value: object) -> Exception:
+        zh = f"partitions 必须是由 (batch_size, K) 组成的列表，都是正整数，得到 {value!r}"
+        en = f"partitions must be pairs (batch_size, K) of positive integers, got {value!r}"
+        return error(in_language(language, zh, en))
+
     if isinstance(partitions, str | dict) or not isinstance(partitions, Sequence) or not partitions:
-        raise TypeError(in_language(language, f"{zh}，得到 {partitions!r}", f"{en}, got {partitions!r}"))
-    pairs = []
+        raise refuse(TypeError, partitions)
     for pair in partitions:
         if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(n) is int for n in pair):
-            raise TypeError(in_language(language, f"{zh}，得到 {pair!r}", f"{en}, got {pair!r}"))
+            raise refuse(TypeError, pair)
         if min(pair) < 1:
-            raise ValueError(in_language(language, f"{zh}，得到 {pair!r}", f"{en}, got {pair!r}"))
-        pairs.append(tuple(pair))
-    return list(dict.fromkeys(pairs))
+            raise refuse(ValueError, pair)
+    return list(dict.fromkeys(map(tuple, partitions)))
 
 
 def make_model(model: object, language: str) -> nn.Module:
     """A new model; raises TypeError or ValueError for what makes none."""
-    zh, en = "model 必须是不带参数、返回模型的函数", "model must be a function without arguments that returns a model"
+
+    def refuse(error: type[Exception], zh: str, en: str) -> Exception:
+        wanted = "model must be a function without arguments that returns a model"
+        return error(in_language(language, f"model 必须是不带参数、返回模型的函数，{zh}", f"{wanted}, {en}"))
+
     if isinstance(model, nn.Module) or not callable(model):
         kind = type(model).__name__
-        raise TypeError(in_language(language, f"{zh}，得到 {kind}", f"{en}, got {kind}: say lambda: model"))
+        raise refuse(TypeError, f"得到 {kind}", f"got {kind}: say lambda: model")
     try:
         made = model()
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        raise ValueError(in_language(language, f"{zh}，它报错：{text}", f"{en}, it raised {text}")) from error
+        raise refuse(ValueError, f"它报错：{text}", f"it raised {text}") from error
     if not isinstance(made, nn.Module):
         kind = type(made).__name__
-        raise TypeError(in_language(language, f"{zh}，它返回了 {kind}", f"{en}, it returned {kind}"))
+        raise refuse(TypeError, f"它返回了 {kind}", f"it returned {kind}")
     return made
+
+
+def check_rows(rows: object, language: str) -> list[dict[str, list[int]]]:
+    """The rows as lists of ints; raises TypeError or ValueError, with the row's number, for what are none."""
+    if isinstance(rows, str | bytes | dict) or not isinstance(rows, Sequence):
+        zh = f"rows 必须是由字典组成的列表，每行有 input_ids 和 labels，得到 {_shown(rows)}"
+        en = f"rows must be a list of dicts, input_ids and labels each, got {_shown(rows)}"
+        raise TypeError(in_language(language, zh, en))
+    if not rows:
+        raise ValueError(in_language(language, "rows 是空的：至少要有一行", "rows is empty: give one row at least"))
+    return [_check_row(row, f"rows[{number}]", language) for number, row in enumerate(rows)]
+
+
+def _check_row(row: object, name: str, language: str) -> dict[str, list[int]]:
+    if not isinstance(row, dict) or not {"input_ids", "labels"} <= set(row):
+        zh = f"{name} 必须是有 input_ids 和 labels 的字典，得到 {_shown(row)}"
+        en = f"{name} must be a dict with input_ids and labels, got {_shown(row)}"
+        raise TypeError(in_language(language, zh, en))
+    ids = _integers(row["input_ids"], f"{name}['input_ids']", language)
+    labels = _integers(row["labels"], f"{name}['labels']", language)
+    if not ids or len(ids) != len(labels):
+        zh = f"{name} 的 input_ids 有 {len(ids)} 个，labels 有 {len(labels)} 个：两者必须一样长，且不为空"
+        en = f"{name} has {len(ids)} input_ids and {len(labels)} labels: give as many of each, one at least"
+        raise ValueError(in_language(language, zh, en))
+    for place, (token, label) in enumerate(zip(ids, labels, strict=True)):
+        if token < 0 or (label < 0 and label != IGNORE_INDEX):
+            zh = f"{name} 的第 {place} 个位置是词元 {token}、标签 {label}：编号不能为负，标签可以是 -100"
+            en = f"{name} has token {token} and label {label} at position {place}: ids are 0 or more, or label -100"
+            raise ValueError(in_language(language, zh, en))
+    return {"input_ids": ids, "labels": labels}
+
+
+def _integers(values: object, name: str, language: str) -> list[int]:
+    values = values.tolist() if hasattr(values, "tolist") else values  # a tensor, or an array
+    integers = isinstance(values, list | tuple) and all(isinstance(value, Integral) for value in values)
+    if not integers or any(isinstance(value, bool) for value in values):
+        zh = f"{name} 必须是整数的列表，得到 {_shown(values)}"
+        en = f"{name} must be a list of integers, got {_shown(values)}"
+        raise TypeError(in_language(language, zh, en))
+    return [int(value) for value in values]
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text}" if len(text) <= 60 else type(value).__name__
+
+
+def check_targets(rows: list[dict[str, list[int]]], language: str) -> None:
+    """Raises ValueError if nothing in the rows is predicted, or too much."""
+    if not any(label != IGNORE_INDEX for row in rows for label in row["labels"][1:]):
+        zh, en = "rows 里没有任何要预测的标签", "rows holds no label to predict: all are -100 or the first of their row"
+        raise ValueError(in_language(language, zh, en))
+    targets = sum(len(row["labels"]) - 1 for row in rows)
+    if targets > MOST_TARGETS:
+        zh = f"rows 里有 {targets} 个目标，太多了：最多 {MOST_TARGETS} 个"
+        raise ValueError(in_language(language, zh, f"rows holds {targets} targets, give {MOST_TARGETS} at most"))

@@ -1,19 +1,17 @@
 """`audit`: checks what it is given, runs the loop on every partition, and has the gradients diagnosed."""
 
+import copy
 from collections.abc import Callable, Sequence
 
 from torch import Tensor, nn
 
-from .arguments import check_language, check_partitions, check_targets, check_world, is_epoch, make_model
+from .arguments import check_language, check_partitions, check_rows, check_targets, check_world, is_epoch, make_model
+from .columns import Columns
 from .diagnosis import diagnose
-from .layout import Layout, deal
-from .recording import Run, left_in_grad, record
-from .reference import Reference
-from .rows import AuditLM, check_rows, collate, default_rows
-from .sentences import in_language
+from .names import in_language
+from .recording import Run, record
+from .rows import AuditLM, Layout, collate, deal, default_rows
 from .verdict import Verdict
-
-__all__ = ["audit"]
 
 PARTITIONS = ((1, 4), (3, 2), (4, 3), (5, 1))
 
@@ -49,27 +47,29 @@ def audit(
     """
     check_language(language)
     epoch = is_epoch(train, language)
-    rows = check_targets(default_rows() if rows is None else check_rows(rows, language), language)
+    rows = check_rows(default_rows() if rows is None else rows, language)
+    check_targets(rows, language)
     pairs = check_partitions(partitions, language)
     check_world(world, language)
     first = make_model(model, language)
     state = {name: value.clone() for name, value in first.state_dict().items()}
-    reference = Reference(first, rows, language)
+    known = Columns(first, rows, language)
     layouts = [deal(len(rows), batch_size, K, world) for batch_size, K in pairs]
     runs: list[Run] = []
     try:
         for layout in layouts:
-            subject = first if not runs else make_model(model, language)
+            subject = make_model(model, language) if runs else first
             _restore(subject, state, language)
-            runs.append(_run(train, epoch, subject, rows, layout, reference))
+            runs.append(_run(train, epoch, subject, rows, layout, known, state))
             if runs[-1].error:
-                zh, en = f"循环报错：{runs[-1].error}", f"the loop raised {runs[-1].error}"
-                name = f"{layout.batch_size} × {layout.K}"
-                return _unknown(language, f"{name}：{zh}", f"{name}: {en}")
+                break
     finally:
         if not any(hasattr(parameter, "full_tensor") for parameter in first.parameters()):
             _restore(first, state, language)  # it may be the caller's own
-    return _verdict(runs, layouts, reference, language)
+    trouble = _unreadable(runs, layouts)
+    if trouble:
+        return Verdict("unknown", remarks=[in_language(language, *trouble)], language=language)
+    return diagnose(runs, layouts, known, language)
 
 
 def _restore(model: nn.Module, state: dict[str, Tensor], language: str) -> None:
@@ -83,57 +83,43 @@ def _restore(model: nn.Module, state: dict[str, Tensor], language: str) -> None:
         parameter.grad = None
 
 
-def _unknown(language: str, zh: str, en: str) -> Verdict:
-    return Verdict("unknown", remarks=[in_language(language, zh, en)], language=language)
-
-
-def _run(train: Callable, epoch: bool, model: nn.Module, rows: list[dict], layout: Layout, reference: Reference) -> Run:
+def _run(
+    train: Callable, epoch: bool, model: nn.Module, rows: list[dict], layout: Layout, known: Columns, state: dict
+) -> Run:
+    """An epoch at once; or, in the step form, each window from the same start. The loop is given rows to spoil."""
+    run, world = Run(), layout.world
     model.train()
-
-    def copied(numbers: Sequence[int]) -> list[dict]:
-        return [{name: list(values) for name, values in rows[number].items()} for number in numbers]
-
     if epoch:
-        everything = copied(range(len(rows)))
-        return record(lambda m: train(m, everything, layout.batch_size, layout.K), model, reference, layout.world)
-    whole = Run(returned=[])
+        given = copy.deepcopy(rows), layout.batch_size, layout.K
+        run.returned = record(run, lambda m: train(m, *given), model, known, world, in_grad=False)
+        return run
+    run.returned = []
     for window in layout.windows:
-        micro_batches = [collate(copied(layout.micro_batches[micro])) for micro in window]
-        for name, parameter in model.named_parameters():
-            parameter.grad = None
-            if name in reference.start:
-                parameter.data.copy_(reference.start[name])
-        run = record(lambda m, batches=micro_batches: train(m, batches), model, reference, layout.world)
-        left_in_grad(model, reference, run)
-        whole.steps += run.steps
-        whole.returned.append(run.returned)
-        whole.exact, whole.moved = whole.exact and run.exact, whole.moved or run.moved
-        whole.disagree, whole.error = whole.disagree or run.disagree, run.error
+        batches = [collate([rows[row] for row in layout.micro_batches[micro]]) for micro in window]
+        _restore(model, state, known.language)
+        run.returned.append(record(run, lambda m, given=batches: train(m, given), model, known, world, in_grad=True))
         if run.error:
             break
-    return whole
+    return run
 
 
-def _verdict(runs: list[Run], layouts: list[Layout], reference: Reference, language: str) -> Verdict:
-    """Deals with loops without steps and with gradients that are no numbers; all others are diagnosed."""
-    stepless = [layout for run, layout in zip(runs, layouts, strict=True) if not run.steps]
-    if len(stepless) == len(runs):
+def _unreadable(runs: list[Run], layouts: list[Layout]) -> tuple[str, str] | None:
+    """Why no weight can be read at all, in both languages: an error, no step, or gradients that are no numbers."""
+    if runs[-1].error:
+        name, error = layouts[len(runs) - 1].name, runs[-1].error
+        return f"{name}：循环报错：{error}", f"{name}: the loop raised {error}"
+    if not any(run.steps for run in runs):
         if any(run.moved for run in runs):
             zh = "参数动了，却没有 torch.optim 的优化器走过一步：别的优化器看不到，改用 train(model, micro_batches)"
-            en = (
+            return zh, (
                 "the parameters moved, but no optimizer of torch.optim took a step, and no other can be seen: "
                 "use the form train(model, micro_batches)"
             )
-        else:
-            zh = "循环没有走任何一步：没有调用模型参数的优化器，.grad 里也没有梯度"
-            en = "the loop took no step: no optimizer of the model's parameters was called, and .grad holds nothing"
-        return _unknown(language, zh, en)
+        zh = "循环没有走任何一步：没有调用模型参数的优化器，.grad 里也没有梯度"
+        return zh, "the loop took no step: no optimizer of the model's parameters was called, and .grad holds nothing"
     for run, layout in zip(runs, layouts, strict=True):
         for number, step in enumerate(run.steps, 1):
             if not all(bool(kept.isfinite().all()) and square < float("inf") for kept, square in step.values()):
-                name = f"{layout.batch_size} × {layout.K}"
-                zh = f"{name} 的第 {number} 步：梯度里有 nan 或 inf"
-                en = f"{name}, step {number}: the gradient holds nan or inf"
-                return _unknown(language, zh, en)
-    seen = [(run, layout) for run, layout in zip(runs, layouts, strict=True) if run.steps]
-    return diagnose([run for run, _ in seen], [layout for _, layout in seen], reference, language, stepless)
+                zh = f"{layout.name} 的第 {number} 步：梯度里有 nan 或 inf"
+                return zh, f"{layout.name}, step {number}: the gradient holds nan or inf"
+    return None

@@ -1,13 +1,11 @@
-"""Is the loss that a loop logs the one whose gradient it descends?"""
+"""The losses that a loop logs, beside those whose gradient it descends."""
 
 import math
 
 import torch
 from torch import Tensor
 
-from .structure import Aligned
-
-__all__ = ["descended", "logged_losses", "same_as_logged"]
+from .steps import Aligned
 
 ROUNDING = 1e-4  # trainers round what they log
 
@@ -21,17 +19,12 @@ def logged_losses(returned: object, steps: int) -> tuple[list[float | None], tup
     if not isinstance(values, list | tuple):
         values = [values]
     if len(values) != steps:
-        zh, en = (
-            f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较",
-            (f"the loop returned {len(values)} values for {steps} steps, so they were not compared"),
-        )
-        return nothing, (zh, en)
+        zh = f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较"
+        return nothing, (zh, f"the loop returned {len(values)} values for {steps} steps, so they were not compared")
     losses = [_number(value) for value in values]
     if any(loss is None and value is not None for loss, value in zip(losses, values, strict=True)):
-        return nothing, (
-            "循环返回的不是数，没有拿它们比较",
-            "what the loop returned are no numbers, so they were not compared",
-        )
+        zh = "循环返回的不是数，没有拿它们比较"
+        return nothing, (zh, "what the loop returned are no numbers, so they were not compared")
     return losses, None
 
 
@@ -42,32 +35,27 @@ def _number(value: object) -> float | None:
 
 
 def descended(aligned: Aligned, scales: Tensor) -> list[list[float]]:
-    """For each step, the values that a loop may log for the gradient that was read.
+    """For each step, the values that a loop may log for the gradient that was read, before it was scaled (steps,).
 
     The first is Σ w l over everything that is in the gradient. The others: without further terms, and, with
     ranks, what one rank has of it, before or after the sum is taken.
     """
     reading = aligned.reading
-    value = torch.tensor([column.value for column in reading.columns], dtype=torch.float64)
-    parts = aligned.shares() / scales[:, None] * value
-    decay = torch.tensor([column.kind == "decay" for column in reading.columns])
-    z = torch.tensor([column.kind == "z" for column in reading.columns])
-    row = torch.tensor([column.row for column in reading.columns])
-    found = [[parts.sum(1), parts[:, ~decay].sum(1), parts[:, ~z].sum(1), parts[:, ~z & ~decay].sum(1)]]
+    parts = aligned.shares() / scales[:, None] * reading.value
+    decay, z = reading.of("decay"), reading.of("z")
+    found = [parts.sum(1), parts[:, ~decay].sum(1), parts[:, ~z].sum(1), parts[:, ~z & ~decay].sum(1)]
     world = reading.layout.world
     if world > 1:
-        rank = (reading.layout.place("rank") % world)[row.clamp(min=0)]
+        rank = (reading.layout.place("rank") % world)[reading.row.clamp(min=0)]
         for number in range(world):
             own = parts[:, (rank == number) | decay].sum(1)
-            found.append([own, own * world])
-    return torch.stack([values for several in found for values in several], 1).tolist()
+            found += [own, own * world]
+    return torch.stack(found, 1).tolist()
 
 
 def same_as_logged(logged: float, candidates: list[float], factors: list[float], tolerance: float) -> bool:
     """Whether a logged loss is one of the candidates, but for a factor that has been named already."""
-    if not math.isfinite(logged):
-        return False
     margin = max(ROUNDING, tolerance)
-    return any(
+    return math.isfinite(logged) and any(
         abs(logged * factor - value) <= margin * max(1.0, abs(value)) for value in candidates for factor in factors
     )

@@ -1,6 +1,6 @@
 """The names that a verdict holds, and a sentence for each, in Chinese and in English."""
 
-__all__ = ["FAULTS", "RULES"]
+LANGUAGES = ("zh", "en", "both")
 
 RULES = {
     "token_mean": (
@@ -92,3 +92,12 @@ FAULTS = {
     ),
     "times_world": ("梯度大了 W 倍：W 乘了两次，或本该求平均却求了和", "the gradient is W times too large for W ranks"),
 }
+
+
+def in_language(language: str, zh: str, en: str) -> str:
+    """`zh` or `en`, or both with a dot between them.
+
+    >>> in_language("both", "词元", "token")
+    '词元 · token'
+    """
+    return {"zh": zh, "en": en, "both": f"{zh} · {en}"}[language]

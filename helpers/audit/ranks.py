@@ -13,9 +13,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from .sentences import in_language
-
-__all__ = ["SumInMemory", "in_ranks"]
+from .arguments import check_world
+from .names import in_language
 
 SECONDS = 60  # how long a rank waits for the others
 
@@ -52,7 +51,7 @@ def in_ranks(
 
     `all_reduce(tensor)` replaces a tensor by its sum over the ranks, in place; every rank must call it as often as
     the others. With `simulated`, or where gloo cannot bind (a warning says so), the sum is taken in memory.
-    Raises what the first rank that failed has raised; ValueError for a world below 1.
+    Raises what the first rank that failed has raised; TypeError or ValueError for what is no number of ranks.
 
     >>> def work(rank, all_reduce):
     ...     count = torch.tensor(3.0 + rank)
@@ -61,9 +60,7 @@ def in_ranks(
     >>> in_ranks(2, work)
     [7.0, 7.0]
     """
-    if type(world) is not int or world < 1:
-        zh, en = f"world 必须是正整数，得到 {world!r}", f"world must be a positive integer, got {world!r}"
-        raise ValueError(in_language(language, zh, en))
+    check_world(world, language)
     if not simulated:
         try:
             _group(dist.HashStore(), 0, 1)

@@ -14,14 +14,12 @@ import torch
 from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
-from .reference import Reference
-
-__all__ = ["Run", "record"]
+from .columns import Columns
 
 
 @dataclass
 class Run:
-    """What was seen of one partition: `steps` are {parameter name: (kept coordinates, squared norm)}."""
+    """What was seen of one partition. `steps`: {parameter name: (kept coordinates, squared norm of all)}, one each."""
 
     steps: list[dict[str, tuple[Tensor, float]]] = field(default_factory=list)
     returned: object = None
@@ -31,18 +29,15 @@ class Run:
     disagree: bool = False  # whether ranks handed different gradients to their optimizers
 
 
-def record(call: Callable[[nn.Module], object], model: nn.Module, reference: Reference, world: int) -> Run:
-    """Call `call(model)` under the hooks. What the loop raises is kept as a line of text, hooks are always removed."""
-    run, events = Run(), []
-    known = {id(p): name for name, p in model.named_parameters()}
-    saved: dict[int, list[tuple[Tensor, Tensor]]] = {}
-    lock = threading.Lock()
+def record(
+    run: Run, call: Callable[[nn.Module], object], model: nn.Module, known: Columns, world: int, in_grad: bool
+) -> object:
+    """Adds to `run` what `call(model)` does under the hooks; without a step, with `in_grad`, what it leaves in `.grad`.
 
-    def names(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor]]:
-        known.update({id(p): name for name, p in model.named_parameters()})  # FSDP2 puts others in their place
-        parameters = [p for group in optimizer.param_groups for p in group["params"]]
-        found = [(known[id(p)], p) for p in parameters if id(p) in known]
-        return found or _by_value(parameters, reference)
+    -> what the call returns. What it raises is kept as a line of text, and the hooks are always removed.
+    """
+    events, returned = [], None
+    saved: dict[int, list[tuple[Tensor, Tensor]]] = {}
 
     def before(optimizer: torch.optim.Optimizer, arguments: tuple, keywords: dict) -> tuple[tuple, dict]:
         closure = keywords.get("closure", arguments[1] if len(arguments) > 1 else None)
@@ -53,13 +48,12 @@ def record(call: Callable[[nn.Module], object], model: nn.Module, reference: Ref
                 keywords = {**keywords, "closure": lambda: loss}
             else:
                 arguments = (arguments[0], lambda: loss, *arguments[2:])
-        found = names(optimizer)
+        found = _parameters(optimizer, model, known)
         scale = getattr(optimizer, "grad_scale", None)  # of GradScaler, which leaves it to fused optimizers
         if found:
-            step = _read(found, reference, run, 1.0 if scale is None else float(scale))
-            with lock:
-                events.append((threading.current_thread(), step, dict(found)))
-                saved[id(optimizer)] = [(p, p.detach().clone()) for _, p in found]
+            step = _read(found, known, run, 1.0 if scale is None else float(scale))
+            events.append((threading.current_thread(), step, found))
+            saved[id(optimizer)] = [(p, p.detach().clone()) for p in found.values()]
         return arguments, keywords
 
     def after(optimizer: torch.optim.Optimizer, arguments: tuple, keywords: dict) -> None:
@@ -71,7 +65,7 @@ def record(call: Callable[[nn.Module], object], model: nn.Module, reference: Ref
     handles = [register_optimizer_step_pre_hook(before), register_optimizer_step_post_hook(after)]
     try:
         with torch.enable_grad():
-            run.returned = call(model)
+            returned = call(model)
     except Exception as error:
         last = traceback.extract_tb(error.__traceback__)[-1]
         run.error = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
@@ -80,37 +74,39 @@ def record(call: Callable[[nn.Module], object], model: nn.Module, reference: Ref
             handle.remove()
         torch.set_rng_state(state)
         random.setstate(python_state)
-    run.moved = run.moved or _moved(model, reference)
-    run.steps = _steps(events, run, world)
-    return run
+    for name, parameter in model.named_parameters():
+        if name in known.start and not hasattr(parameter, "full_tensor"):
+            run.moved = run.moved or not _at(parameter, known.start[name])
+    if in_grad and not events and any(p.grad is not None for p in model.parameters()):
+        run.steps.append(_read(dict(model.named_parameters()), known, run, 1.0))
+    run.steps += _steps(events, run, world)
+    return returned
 
 
-def left_in_grad(model: nn.Module, reference: Reference, run: Run) -> None:
-    """Adds the step that a loop without an optimizer leaves in `.grad`."""
-    found = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    if not run.steps and any(p.grad is not None for _, p in found):
-        run.steps = [_read(found, reference, run, 1.0)]
+def _parameters(optimizer: torch.optim.Optimizer, model: nn.Module, known: Columns) -> dict[str, Tensor]:
+    """The model's parameters in an optimizer; or those of a copy of it, as ranks in threads have, told by value."""
+    every = [p for group in optimizer.param_groups for p in group["params"]]
+    names = {id(p): name for name, p in model.named_parameters()}  # asked anew: FSDP2 puts others in their place
+    found = {names[id(p)]: p for p in every if id(p) in names}
+    for parameter in [] if found else every:
+        name = next((n for n, start in known.start.items() if n not in found and _at(parameter, start)), None)
+        found |= {name: parameter} if name else {}
+    return found
 
 
-def _read(found: list[tuple[str, Tensor]], reference: Reference, run: Run, scale: float) -> dict:
+def _read(found: dict[str, Tensor], known: Columns, run: Run, scale: float) -> dict[str, tuple[Tensor, float]]:
+    """The gradients of one step over `scale`."""
     step = {}
-    for name, parameter in found:
-        if name not in reference.start or not parameter.requires_grad:
+    for name, parameter in found.items():
+        if name not in known.start or not parameter.requires_grad:
             continue
-        start, pick = reference.start[name], reference.picks[name]
-        value, gradient = _whole(parameter.detach()), parameter.grad
-        if value.shape == start.shape and not _same(value, start):
-            run.moved = True
-        if gradient is None:
-            gradient = torch.zeros_like(start)
-        else:
-            gradient = _whole(gradient)
-            run.exact = run.exact and gradient.dtype == torch.float64
-        if gradient.shape != start.shape:
-            continue
-        flat = gradient.double().cpu().reshape(-1) / scale
-        kept = flat.clone() if pick is None else flat[pick.cpu()]
-        step[name] = kept, flat.square().sum().item()
+        start = known.start[name]
+        gradient = torch.zeros_like(start) if parameter.grad is None else _whole(parameter.grad)
+        run.moved = run.moved or not _at(parameter, start)
+        run.exact = run.exact and gradient.dtype == torch.float64
+        if gradient.shape == start.shape:
+            flat = gradient.double().cpu().reshape(-1) / scale
+            step[name] = flat[known.picks[name].cpu()], flat.square().sum().item()
     return step
 
 
@@ -120,56 +116,35 @@ def _whole(tensor: Tensor) -> Tensor:
     return tensor.to_dense() if tensor.layout != torch.strided else tensor
 
 
-def _same(value: Tensor, start: Tensor) -> bool:
+def _at(parameter: Tensor, start: Tensor) -> bool:
     """Whether a parameter is where the audit began, but for the rounding of a narrower type."""
+    value = _whole(parameter.detach())
+    if value.shape != start.shape:
+        return False
     difference = (value.double().cpu() - start.cpu()).norm().item()
-    return difference <= 0.01 * start.norm().item() if value.dtype != torch.float64 else difference == 0
-
-
-def _moved(model: nn.Module, reference: Reference) -> bool:
-    for name, parameter in model.named_parameters():
-        if name in reference.start and not hasattr(parameter, "full_tensor"):
-            value, start = parameter.detach(), reference.start[name]
-            if value.shape == start.shape and not _same(value, start):
-                return True
-    return False
-
-
-def _by_value(parameters: list[Tensor], reference: Reference) -> list[tuple[str, Tensor]]:
-    """Parameters of a copy of the model, as ranks in threads have one, told by their values."""
-    found, free = [], dict(reference.start)
-    for parameter in parameters:
-        value = _whole(parameter.detach())
-        for name, start in free.items():
-            if value.shape == start.shape and _same(value, start):
-                found.append((name, parameter))
-                del free[name]
-                break
-    return found
+    return difference <= (0.0 if value.dtype == torch.float64 else 0.01 * start.norm().item())
 
 
 def _steps(events: list[tuple[threading.Thread, dict, dict]], run: Run, world: int) -> list[dict]:
     """Optimizers of different parameters make one step together; so do W ranks that have a copy of the model each."""
     steps: list[dict] = []
     current: dict[threading.Thread, dict] = {}
-    copies: dict[str, set[int]] = {}
+    copies: set[tuple[str, int]] = set()
     for thread, event, parameters in events:
         if thread not in current or current[thread].keys() & event.keys():
             current[thread] = {}
             steps.append(current[thread])
         current[thread].update(event)
-        for name, parameter in parameters.items():
-            copies.setdefault(name, set()).add(id(parameter))
-    if world == 1 or not any(len(of_a_name) > 1 for of_a_name in copies.values()):
+        copies |= {(name, id(parameter)) for name, parameter in parameters.items()}
+    if world == 1 or len(copies) == len({name for name, _ in copies}):
         return steps
-    merged, tolerance = [], 1e-6 if run.exact else 1e-2
+    tolerance = 1e-6 if run.exact else 1e-2
     for first in range(0, len(steps), world):
-        ranks = steps[first : first + world]
-        merged.append(ranks[0])
-        run.disagree = run.disagree or len(ranks) < world
-        for other in ranks[1:]:
-            same = ranks[0].keys() == other.keys() and all(
-                (ranks[0][name][0] - other[name][0]).norm() <= tolerance * ranks[0][name][0].norm() for name in other
-            )
-            run.disagree = run.disagree or not same
-    return merged
+        mine, *others = steps[first : first + world]
+        run.disagree = run.disagree or len(others) < world - 1
+        for other in others:
+            far = [
+                (mine[n][0] - other[n][0]).norm() > tolerance * mine[n][0].norm() for n in mine.keys() & other.keys()
+            ]
+            run.disagree = run.disagree or mine.keys() != other.keys() or any(far)
+    return steps[::world]

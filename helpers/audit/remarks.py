@@ -3,49 +3,59 @@
 import torch
 from torch import Tensor
 
+from .columns import Columns
 from .recording import Run
-from .reference import Reference
 from .rules import Match
-from .structure import Aligned
+from .steps import Aligned
 from .verdict import Step
-
-__all__ = ["clipped", "matched", "nan_log", "noise", "number", "odd_weights", "ran", "shared"]
 
 Remark = tuple[str, str]
 
 
-def number(value: float) -> str:
-    """A small number with one digit, 4e-3.
+def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: float) -> tuple[float, bool]:
+    """How much of the loss is label smoothing or z-loss, and whether it is as much for every token.
 
-    >>> number(0.0041)
-    '4e-3'
+    `kind` "uniform": ε, since label smoothing is (1 - ε) of a token's loss and ε of the mean over the classes. "z":
+    λ, for a token of weight 1, once `smoothed` (ε) is known.
     """
-    return f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+")
+    weight = total = 0.0
+    for aligned in partitions:
+        weight += aligned.shares()[:, aligned.reading.of("token", "masked")].sum().item()
+        total += aligned.shares()[:, aligned.reading.of(kind)].sum().item()
+    whole = weight + total if kind == "uniform" else weight / (1 - smoothed)
+    value = total / whole if whole else 0.0
+    a_token = value / (1 - value) if kind == "uniform" else value / (1 - smoothed)
+    for aligned in partitions:
+        reading, shares = aligned.reading, aligned.shares()
+        tokens, added = reading.of("token", "masked"), reading.of(kind)
+        _, place = reading.group[added].unique(return_inverse=True)
+        zeros = torch.zeros(len(shares), int(place.max()) + 1, dtype=torch.float64)
+        of_tokens = zeros.index_add(1, place, shares[:, tokens])
+        of_added = zeros.index_add(1, place, shares[:, added])
+        lengths = reading.matrix.norm(dim=0)
+        margin = 10 * tolerance * of_tokens.abs().amax(1, keepdim=True) * (lengths[tokens].max() / lengths[added].max())
+        if ((of_added - of_tokens * a_token).abs() > margin).any():
+            return value, False
+    return value, value > 0
 
 
 def shared(family: str, value: float, same: bool) -> Remark:
     """Label smoothing or z-loss, with its coefficient."""
-    symbol = "ε" if family == "label_smoothing" else "λ"
-    name = {"label_smoothing": ("标签平滑", "label smoothing"), "z_loss": ("z-loss", "z-loss")}[family]
+    zh, en, symbol = ("标签平滑", "label smoothing", "ε") if family == "label_smoothing" else ("z-loss", "z-loss", "λ")
     if same:
-        return f"{name[0]}，{symbol} = {value:.4g}", f"{name[1]}, {symbol} = {value:.4g}"
-    zh = f"{name[0]}的系数 {symbol} 不是每个词元都一样（平均 {value:.4g}）"
-    return zh, f"{name[1]} whose {symbol} is not the same for every token ({value:.4g} on average)"
+        return f"{zh}，{symbol} = {value:.4g}", f"{en}, {symbol} = {value:.4g}"
+    zh = f"{zh}的系数 {symbol} 不是每个词元都一样（平均 {value:.4g}）"
+    return zh, f"{en} whose {symbol} is not the same for every token ({value:.4g} on average)"
 
 
 def matched(matches: list[Match], clipped: bool) -> list[Remark]:
     """What the rule's name leaves out, and the other rules that give the same weights on these rows."""
-    best, found = matches[0], []
     notes = {
         "rows": ("微批次之内每条序列的权重相同", "within a micro-batch every sequence weighs the same"),
         "by rows": ("每个微批次按行数加权", "each micro-batch weighs by its rows"),
     }
-    if best.note:
-        found.append(notes[best.note])
-    others = [
-        match.rule if clipped or not match.faults else ", ".join((match.rule, *match.faults)) for match in matches
-    ]
-    mine = best.rule if clipped or not best.faults else ", ".join((best.rule, *best.faults))
+    found = [notes[matches[0].note]] if matches[0].note else []
+    mine, *others = [match.rule if clipped else ", ".join((match.rule, *match.faults)) for match in matches]
     others = [other for other in dict.fromkeys(others) if other != mine and not (clipped and other == "sum")]
     if others:
         listed = "; ".join(others[:4])
@@ -65,32 +75,29 @@ def noise(residual: float, exact: bool, unexplained: bool, tolerance: float) -> 
     if unexplained:
         part = f"{100 * residual:.2g} %"
         zh = f"梯度有 {part} 不在任何已知的项里（unexplained）：dropout、辅助损失、注意力看到填充"
-        en = (
-            f"unexplained: {part} of the gradient is in no known term: dropout, an auxiliary loss, attention to padding"
-        )
+        en = f"unexplained: {part} of the gradient is in no known term: "
+        en += "dropout, an auxiliary loss, attention to padding"
         if exact and residual <= 0.03:
             zh, en = f"{zh}，或者循环用低于 float64 的精度计算", f"{en}, or the loop computes in less than float64"
         return [(zh, en)]
     if exact:
         return []
-    zh = f"噪声 {number(residual)}（noise）：参数或梯度不是 float64，权重只精确到相对误差 {number(tolerance)}"
-    return [
-        (zh, f"noise {number(residual)}: not all is float64, so weights are known to within {number(tolerance)} only")
-    ]
+    part, most = (f"{value:.0e}".replace("e-0", "e-").replace("e+0", "e+") for value in (residual, tolerance))
+    zh = f"噪声 {part}（noise）：参数或梯度不是 float64，权重只精确到相对误差 {most}"
+    return [(zh, f"noise {part}: not all is float64, so weights are known to within {most} only")]
 
 
-def nan_log(step: Step) -> list[Remark]:
+def nan_log(step: Step) -> Remark:
     """A micro-batch without a target: its mean is nan, and its gradient 0."""
-    where = f"{step.batch_size} × {step.K}"
-    zh = f"{where} 的第 {step.number} 步记录的是 nan，而它的梯度不是：有微批次一个目标也没有？"
-    en = f"{where}, step {step.number} logs nan, and its gradient is none: has a micro-batch no target?"
-    return [(zh, en)]
+    name = f"{step.batch_size} × {step.K}"
+    zh = f"{name} 的第 {step.number} 步记录的是 nan，而它的梯度不是：有微批次一个目标也没有？"
+    return zh, f"{name}, step {step.number} logs nan, and its gradient is none: has a micro-batch no target?"
 
 
-def ran(runs: list[Run], reference: Reference, names: list[str], rule: str) -> list[Remark]:
-    """Parameters that no optimizer has, parameters that moved, ranks that disagree."""
+def ran(runs: list[Run], known: Columns, names: list[str], rule: str) -> list[Remark]:
+    """Parameters that no optimizer has, parameters that moved, ranks that disagree. `names` are those seen."""
     found = []
-    left = [name for name in reference.names if name not in names]
+    left = [name for name in known.start if name not in names]
     if left:
         listed = ", ".join(left[:5]) + (", …" if len(left) > 5 else "")
         found.append((f"没有看到这些参数的梯度：{listed}", f"no gradient of these parameters was seen: {listed}"))
@@ -104,35 +111,26 @@ def ran(runs: list[Run], reference: Reference, names: list[str], rule: str) -> l
 
 
 def odd_weights(aligned: Aligned, right: Tensor, tolerance: float) -> list[Remark]:
-    """For the first step that is not the token mean: what its weights look like beside 1/N."""
-    columns = aligned.reading.columns
-    name = f"{aligned.reading.layout.batch_size} × {aligned.reading.layout.K}"
-    token = torch.tensor([column.kind == "token" for column in columns])
-    row = torch.tensor([column.row for column in columns])
+    """For the first step that is not the token mean, `right` (steps, C): what its weights look like beside 1/N."""
+    reading = aligned.reading
     for step, weights in enumerate(aligned.shares()):
-        members = right[step] > 0
+        members, largest = right[step] > 0, weights.abs().max()
         if not members.any() or (weights - right[step]).abs().max() <= tolerance * right[step].max():
             continue
         relative = weights[members] / right[step].max()
         relative = torch.where(relative.abs() > tolerance, relative, 0.0)
         low, high = relative.min().item(), relative.max().item()
-        where = (f"{name} 的第 {step + 1} 步", f"{name}, step {step + 1}")
-        found = [
-            (
-                f"{where[0]}：窗口里各词元的权重是 1/N 的 {low:.6g} 到 {high:.6g} 倍",
-                f"{where[1]}: the tokens of the window weigh {low:.6g} to {high:.6g} times 1/N",
-            )
-        ]
-        empty = [
-            r
-            for r in row[members].unique().tolist()
-            if weights[members & (row == r)].abs().max() <= tolerance * weights.abs().max()
-        ]
+        zh = [f"窗口里各词元的权重是 1/N 的 {low:.6g} 到 {high:.6g} 倍"]
+        en = [f"the tokens of the window weigh {low:.6g} to {high:.6g} times 1/N"]
+        rows = reading.row[members].unique().tolist()
+        empty = [r for r in rows if weights[members & (reading.row == r)].abs().max() <= tolerance * largest]
         if empty:
             listed = ", ".join(map(str, empty))
-            found.append((f"{where[0]}：这些行的权重是 0：{listed}", f"{where[1]}: rows that weigh nothing: {listed}"))
-        if (weights[token & ~members].abs() > tolerance * weights.abs().max()).any():
-            zh, en = f"{where[0]}：窗口之外的词元也有权重", f"{where[1]}: tokens outside the window have weight too"
-            found.append((zh, en))
-        return found
+            zh.append(f"这些行的权重是 0：{listed}")
+            en.append(f"rows that weigh nothing: {listed}")
+        if (weights[reading.of("token") & ~members].abs() > tolerance * largest).any():
+            zh.append("窗口之外的词元也有权重")
+            en.append("tokens outside the window have weight too")
+        name, number = reading.layout.name, step + 1
+        return [(f"{name} 的第 {number} 步：{z}", f"{name}, step {number}: {e}") for z, e in zip(zh, en, strict=True)]
     return []

@@ -1,16 +1,17 @@
-"""What a loop is run on: a model that does not mix tokens, rows in which every token id occurs once, and batches."""
+"""What a loop is run on: a model that does not mix tokens, rows in which every token id occurs once, and batches.
+
+A micro-batch is B rows. A window, which ends in one optimizer step, is K micro-batches for each of W ranks; rank r
+takes `window[r::W]`. R is the number of all rows.
+"""
 
 from collections.abc import Sequence
-from numbers import Integral
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from .sentences import in_language
+from .arguments import IGNORE_INDEX, check_rows
 
-__all__ = ["IGNORE_INDEX", "AuditLM", "check_rows", "collate", "default_rows"]
-
-IGNORE_INDEX = -100
 VOCABULARY, WIDTH = 97, 24
 LENGTHS = (4, 11, 6, 13, 5, 9, 3, 14, 7, 8)
 PROMPTS = {1: 4, 3: 5, 5: 2, 7: 3}
@@ -82,53 +83,80 @@ def collate(rows: Sequence[dict[str, Sequence[int]]]) -> dict[str, Tensor]:
     }
 
 
-def check_rows(rows: object, language: str) -> list[dict[str, list[int]]]:
-    """The rows as lists of ints; raises TypeError or ValueError, with the row's number, for what are none."""
-    wanted = "rows"
-    if isinstance(rows, str | bytes | dict) or not isinstance(rows, Sequence):
-        zh, en = (
-            "必须是由字典组成的列表，每行有 input_ids 和 labels",
-            "must be a list of dicts, input_ids and labels each",
-        )
-        raise TypeError(
-            in_language(language, f"{wanted} {zh}，得到 {_kind(rows)}", f"{wanted} {en}, got {_kind(rows)}")
-        )
-    if not rows:
-        raise ValueError(in_language(language, "rows 是空的：至少要有一行", "rows is empty: give one row at least"))
-    checked = []
-    for number, row in enumerate(rows):
-        where = f"rows[{number}]"
-        if not isinstance(row, dict) or not {"input_ids", "labels"} <= set(row):
-            zh = f"{where} 必须是有 input_ids 和 labels 的字典，得到 {_kind(row)}"
-            en = f"{where} must be a dict with input_ids and labels, got {_kind(row)}"
-            raise TypeError(in_language(language, zh, en))
-        ids = _integers(row["input_ids"], f"{where}['input_ids']", language)
-        labels = _integers(row["labels"], f"{where}['labels']", language)
-        if not ids or len(ids) != len(labels):
-            zh = f"{where} 的 input_ids 有 {len(ids)} 个，labels 有 {len(labels)} 个：两者必须一样长，且不为空"
-            en = f"{where} has {len(ids)} input_ids and {len(labels)} labels: give as many of each, one at least"
-            raise ValueError(in_language(language, zh, en))
-        for place, (token, label) in enumerate(zip(ids, labels, strict=True)):
-            if token < 0 or (label < 0 and label != IGNORE_INDEX):
-                zh = f"{where} 的第 {place} 个位置是词元 {token}、标签 {label}：编号不能为负，标签可以是 -100"
-                en = (
-                    f"{where} has token {token} and label {label} at position {place}: ids are 0 or more, or label -100"
-                )
-                raise ValueError(in_language(language, zh, en))
-        checked.append({"input_ids": ids, "labels": labels})
-    return checked
+@dataclass(frozen=True)
+class Layout:
+    """The rows of one partition: `micro_batches` are lists of row numbers, `windows` lists of micro-batch numbers."""
+
+    batch_size: int
+    K: int
+    world: int
+    micro_batches: list[list[int]]
+    windows: list[list[int]]
+    size: int  # R, the rows in all
+
+    @property
+    def name(self) -> str:
+        """What sentences call it: B × K."""
+        return f"{self.batch_size} × {self.K}"
+
+    def rows_of(self, window: int) -> list[int]:
+        """The numbers of the rows in a window."""
+        return [row for micro in self.windows[window] for row in self.micro_batches[micro]]
+
+    def place(self, scope: str) -> Tensor:
+        """(R,): the number of the "window", the "rank"'s part of it or the "micro"-batch of a row; -1 for none."""
+        places = [-1] * self.size
+        for number, window in enumerate(self.windows):
+            for position, micro in enumerate(window):
+                rank = number * self.world + position % self.world
+                for row in self.micro_batches[micro]:
+                    places[row] = {"window": number, "rank": rank, "micro": micro}[scope]
+        return torch.tensor(places)
+
+    def total(self, per_row: Tensor, scope: str) -> Tensor:
+        """(R,) -> (R,): for each row, the sum of `per_row` over the window, rank or micro-batch that it is in."""
+        places = self.place(scope)
+        there = places >= 0
+        sums = torch.zeros(int(places.max()) + 1, dtype=torch.float64)
+        sums = sums.index_add(0, places[there], per_row[there].double())
+        return torch.where(there, sums[places.clamp(min=0)], 0.0)
+
+    def micro_steps(self) -> "Layout":
+        """The same rows, with a step after each micro-batch: of every rank, if there are several."""
+        parts = [window[i : i + self.world] for window in self.windows for i in range(0, len(window), self.world)]
+        return replace(self, windows=parts)
+
+    def steps(self) -> Tensor:
+        """k (R,): the micro-batches that the rank of a row really has in the row's window."""
+        first = torch.zeros(self.size)
+        first[[rows[0] for rows in self.micro_batches]] = 1
+        return self.total(first, "rank")
+
+    def measure(self, rows: list[dict[str, list[int]]]) -> dict[str, Tensor]:
+        """What a loop may take for the number of tokens, (R,) each: that of one row, to be summed over a scope."""
+        real = torch.tensor([len(row["labels"]) for row in rows], dtype=torch.float64)
+        padded = torch.zeros_like(real)
+        for micro in self.micro_batches:
+            padded[micro] = real[micro].max()
+        labels = [[label != IGNORE_INDEX for label in row["labels"]] for row in rows]
+        return {
+            "valid": torch.tensor([sum(row[1:]) for row in labels], dtype=torch.float64),
+            "unshifted": torch.tensor([sum(row) for row in labels], dtype=torch.float64),
+            "real": real,
+            "targets": real - 1,
+            "padded": padded,
+            "padded_targets": padded - 1,
+        }
 
 
-def _integers(values: object, where: str, language: str) -> list[int]:
-    values = values.tolist() if hasattr(values, "tolist") else values  # a tensor, or an array
-    integers = isinstance(values, list | tuple) and all(isinstance(value, Integral) for value in values)
-    if not integers or any(isinstance(value, bool) for value in values):
-        zh = f"{where} 必须是整数的列表，得到 {_kind(values)}"
-        en = f"{where} must be a list of integers, got {_kind(values)}"
-        raise TypeError(in_language(language, zh, en))
-    return [int(value) for value in values]
+def deal(size: int, batch_size: int, K: int, world: int) -> Layout:
+    """`size` rows in order: micro-batches of `batch_size`, windows of K × world micro-batches; the last may be less.
 
-
-def _kind(value: object) -> str:
-    text = repr(value)
-    return f"{type(value).__name__} {text}" if len(text) <= 60 else type(value).__name__
+    >>> [len(window) for window in deal(10, 1, 4, 1).windows]
+    [4, 4, 2]
+    """
+    rows = list(range(size))
+    micro_batches = [rows[i : i + batch_size] for i in range(0, size, batch_size)]
+    micros = list(range(len(micro_batches)))
+    windows = [micros[i : i + K * world] for i in range(0, len(micros), K * world)]
+    return Layout(batch_size, K, world, micro_batches, windows, size)

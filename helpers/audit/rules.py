@@ -10,11 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .layout import Layout
-from .observed import Observed
-from .structure import Aligned
-
-__all__ = ["Match", "find"]
+from .rows import Layout
+from .steps import Aligned
 
 # What may be counted, and the fault of counting it; "own" counts the positions that are in the loss.
 COUNTS = {
@@ -26,9 +23,17 @@ COUNTS = {
     "padded_targets": ("padded_count",),
     "valid": (),
 }
+# The constants that loops have too much: the powers of k and of K, and the fault. The first of equal ones counts.
+CONSTANTS = (
+    (0, 0, ()), (1, -1, ("fixed_divisor",)), (0, 1, ("times_K",)), (1, 0, ("times_K",)), (0, -1, ("over_K",)),
+    (-1, 0, ("over_K",)), (1, -2, ("over_K",)), (0, -2, ("over_K",)), (-1, -1, ("over_K",)), (-2, 0, ("over_K",)),
+    (0, 2, ("times_K",)), (2, 0, ("times_K",)),
+)  # fmt: skip
+WORLDS = ((0, ()), (1, ("times_world",)), (-1, ("over_world",)))  # the same for the ranks: the power of W
+# The kinds of columns that a fault puts in the place of the tokens, or adds to them.
 REPLACING = {"labels_not_shifted": "here", "labels_shifted_twice": "twice"}
 ADDING = {"padding_in_loss": "padding", "left_padding": "left", "packed_boundary": "boundary"}
-RULES = ("token_mean", "mean_of_means", "sequence_mean", "sum")
+RULES = ("token_mean", "mean_of_means", "sequence_mean", "sum")  # the simplest first
 
 
 @dataclass(frozen=True)
@@ -54,73 +59,69 @@ def find(
     smoothed: float,
     tolerance: float,
 ) -> list[Match]:
-    """All candidates that predict what was read, the simplest first. `smoothed` is the share of label smoothing."""
-    table = Observed(partitions, {"token", "masked", *REPLACING.values(), *ADDING.values()}, clipped, smoothed)
+    """All candidates that predict what was read to within `tolerance`, the simplest first.
+
+    `families` are in the gradient besides the tokens, `smoothed` is the share of label smoothing. The scale of the
+    steps that are `clipped` (steps,), for each partition, is free.
+    """
+    table = _Weights(partitions, ("token", "masked", *REPLACING.values(), *ADDING.values()), smoothed)
     matches = []
-    for kinds, base in _sets(families):
-        if "masked" in kinds and not any("masked" in names for names in table.kind):
-            continue
+    masked = any(bool(aligned.reading.of("masked").any()) for aligned in partitions)
+    for kinds, base in _sets(families, masked):
         among = table.among(kinds)
-        present = table.grouped(among.double()) > 0
-        if not torch.equal(present, table.observed.abs() > tolerance * table.largest):
-            continue
+        if not torch.equal(table.grouped(among.double()) > 0, table.values.abs() > tolerance * table.largest):
+            continue  # other positions are in the loss
         for variant in range(max(len(aligned.layouts) for aligned in partitions)):
             layouts = [aligned.layouts[min(variant, len(aligned.layouts) - 1)] for aligned in partitions]
-            own = []
-            for numbers, names, counts, layout in zip(table.row, table.kind, table.count, layouts, strict=True):
-                mask = torch.tensor([name in kinds for name in names])
-                own.append(torch.zeros(layout.size, dtype=torch.float64).index_add(0, numbers[mask], counts[mask]))
-            extras = _factors(layouts)
-            spread = torch.stack([table.spread(factors) for _, factors in extras])
-            counts = [{"own": o, **layout.measure(rows)} for o, layout in zip(own, layouts, strict=True)]
-            different = [
-                name for name in COUNTS if name == "own" or not all(torch.equal(c[name], c["own"]) for c in counts)
+            counts = [
+                {"own": aligned.reading.positions(kinds, len(rows)), **layout.measure(rows)}
+                for aligned, layout in zip(partitions, layouts, strict=True)
             ]
-            units = [
-                list(_units(layout, {name: c[name] for name in different}))
-                for layout, c in zip(layouts, counts, strict=True)
-            ]
-            for candidates in zip(*units, strict=True):
-                rule, faults, note, _ = candidates[0]
-                unit = table.spread([candidate[3] for candidate in candidates])
-                fits, scales = table.fit(table.grouped(torch.where(among, unit * spread, 0.0)), tolerance)
+            names = [n for n in COUNTS if n == "own" or not all(torch.equal(c[n], c["own"]) for c in counts)]
+            constants = _constants(layouts)
+            factors = torch.stack([table.spread(constant) for _, constant in constants])
+            for units in zip(
+                *(_units(layout, c, names) for layout, c in zip(layouts, counts, strict=True)), strict=True
+            ):
+                rule, faults, note, _ = units[0]
+                unit = table.spread([weights for *_, weights in units])
+                predicted = table.grouped(torch.where(among, unit * factors, 0.0))
+                fits, scales = table.compare(predicted, torch.cat(clipped), tolerance)
                 for place in fits.nonzero().squeeze(1).tolist():
-                    extra, factors = extras[place]
+                    extra, constant = constants[place]
                     every = tuple(dict.fromkeys((*base, *faults, *extra)))
-                    matches.append(Match(rule, every, note, scales[place].split(table.steps), tuple(factors)))
+                    matches.append(Match(rule, every, note, scales[place].split(table.steps), tuple(constant)))
     return sorted(matches, key=lambda match: (len(match.faults), RULES.index(match.rule), bool(match.note)))
 
 
-def _sets(families: tuple[str, ...]) -> Iterator[tuple[set[str], tuple[str, ...]]]:
-    """The kinds of columns that may be in the loss, and the faults that this is."""
+def _sets(families: tuple[str, ...], masked: bool) -> list[tuple[set[str], tuple[str, ...]]]:
+    """The kinds of columns that may be in the loss, and the faults that this is; `masked`: are there such targets?"""
     replacing = {REPLACING[name] for name in families if name in REPLACING}
     adding = {ADDING[name] for name in families if name in ADDING}
     if replacing:
-        yield replacing | adding, ()
-        return
-    yield {"token"} | adding, ()
-    yield {"token", "masked"} | adding, ("prompt_in_loss",)
+        return [(replacing | adding, ())]
+    return [({"token"} | adding, ()), ({"token", "masked"} | adding, ("prompt_in_loss",))][: 1 + masked]
 
 
-def _units(layout: Layout, counts: dict[str, Tensor]) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
+def _units(
+    layout: Layout, counts: dict[str, Tensor], names: list[str]
+) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
     """(rule, faults, note, w (R,)): what a token of each row weighs by each rule, with the constant 1."""
-    world, k = layout.world, layout.steps()
-    places = {"window": (1.0, "token_mean", ()), "micro": (k * world, "mean_of_means", ())}
+    world, rows = layout.world, torch.ones(layout.size, dtype=torch.float64)
+    scopes = {"window": (1.0, "token_mean", ()), "micro": (layout.steps() * world, "mean_of_means", ())}
     if world > 1:
-        places["rank"] = (float(world), "mean_of_means", ("local_count",))
-    rows = torch.ones(layout.size, dtype=torch.float64)
-    for name, per_row in counts.items():
-        for scope, (parts, rule, faults) in places.items():
-            yield rule, (*COUNTS[name], *faults), "", _inverse(parts * layout.total(per_row, scope))
-        for scope, (parts, _, faults) in places.items():
-            rule = "sequence_mean" if scope != "micro" else "mean_of_means"
-            note = "" if scope != "micro" else "rows"
-            weight = _inverse(parts * per_row * layout.total(rows, scope))
-            yield rule, (*COUNTS[name], *faults), note, weight
+        scopes["rank"] = (float(world), "mean_of_means", ("local_count",))
+    for name in names:
+        count = counts[name]
+        for scope, (parts, rule, faults) in scopes.items():
+            yield rule, (*COUNTS[name], *faults), "", _inverse(parts * layout.total(count, scope))
+        for scope, (parts, _, faults) in scopes.items():
+            rule, note = ("mean_of_means", "rows") if scope == "micro" else ("sequence_mean", "")
+            yield rule, (*COUNTS[name], *faults), note, _inverse(parts * count * layout.total(rows, scope))
         share = layout.total(rows, "micro") / layout.total(rows, "window").clamp(min=1)
-        yield "mean_of_means", COUNTS[name], "by rows", share * _inverse(layout.total(per_row, "micro"))
+        yield "mean_of_means", COUNTS[name], "by rows", share * _inverse(layout.total(count, "micro"))
     yield "sum", (), "", rows / world
-    for scope, (parts, _, _) in places.items():
+    for scope, (parts, _, _) in scopes.items():
         yield "sum", (), "", _inverse(parts * layout.total(rows, scope))
 
 
@@ -128,27 +129,66 @@ def _inverse(values: Tensor) -> Tensor:
     return torch.where(values > 0, 1 / values.clamp(min=1e-300), 0.0)
 
 
-def _factors(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
-    """(faults, constants): the constants that loops have too much, (R,) for each partition, each once."""
+def _constants(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
+    """(faults, constants): one (R,) for each layout; those that are equal on all of them once."""
     found: list[tuple[tuple[str, ...], list[Tensor]]] = []
-    known = [
-        {"k": layout.steps(), "K": torch.full((layout.size,), float(layout.K), dtype=torch.float64)}
-        for layout in layouts
-    ]
-    for power, fault in ((0, ()), (1, ("times_world",)), (-1, ("over_world",))):
-        for times, over, name in (
-            ("", "", ()), ("k", "K", ("fixed_divisor",)), ("K", "", ("times_K",)), ("k", "", ("times_K",)),
-            ("", "K", ("over_K",)), ("", "k", ("over_K",)), ("k", "KK", ("over_K",)), ("", "KK", ("over_K",)),
-            ("", "kK", ("over_K",)), ("", "kk", ("over_K",)), ("KK", "", ("times_K",)), ("kk", "", ("times_K",)),
-        ):  # fmt: skip
-            constants = []
-            for layout, values in zip(layouts, known, strict=True):
-                constant = torch.full((layout.size,), float(layout.world) ** power, dtype=torch.float64)
-                for letter in times:
-                    constant = constant * values[letter]
-                for letter in over:
-                    constant = constant / values[letter].clamp(min=1)
-                constants.append(constant)
-            if not any(all(map(torch.equal, constants, other)) for _, other in found):
+    steps = [layout.steps().clamp(min=1) for layout in layouts]
+    for of_world, fault in WORLDS:
+        for of_k, of_K, name in CONSTANTS:
+            constants = [
+                float(layout.world) ** of_world * k**of_k * float(layout.K) ** of_K
+                for layout, k in zip(layouts, steps, strict=True)
+            ]
+            if not any(all(map(torch.allclose, constants, other)) for _, other in found):
                 found.append(((*name, *fault), constants))
     return found
+
+
+class _Weights:
+    """The weights of all partitions in one row: `values`, one for each step and group of equal columns.
+
+    A prediction has one entry for each step and column, and is summed over equal columns before it is compared.
+    `largest`: the largest weight of the step of each value. `steps`: how many each partition has.
+    """
+
+    def __init__(self, partitions: list[Aligned], kinds: tuple[str, ...], smoothed: float) -> None:
+        self.steps = [len(aligned.inside) for aligned in partitions]
+        self._chosen, index, inside, place, values, groups = [], [], [], [], [], 0
+        for number, (aligned, steps) in enumerate(zip(partitions, self.steps, strict=True)):
+            reading, size = aligned.reading, aligned.inside.shape[1]
+            chosen = reading.of(*kinds).nonzero().squeeze(1)
+            used, group = reading.group[chosen].unique(return_inverse=True)
+            values.append(aligned.coefficients[:, used] / (1 - smoothed))
+            index.append((groups + torch.arange(steps)[:, None] * len(used) + group).flatten())
+            inside.append(aligned.inside[:, reading.row[chosen]].flatten())
+            place.append((number * size + reading.row[chosen]).repeat(steps))
+            self._chosen.append((reading, chosen, steps))
+            groups += values[-1].numel()
+        widths = torch.tensor([part.shape[1] for part in values for _ in part])
+        self._index, self._inside, self._place = torch.cat(index), torch.cat(inside), torch.cat(place)
+        self._step = torch.arange(len(widths)).repeat_interleave(widths)
+        self.values = torch.cat([part.flatten() for part in values])
+        self.largest = torch.cat([part.abs().amax(1) for part in values])[self._step]
+
+    def among(self, kinds: set[str]) -> Tensor:
+        """Whether an entry is inside its step and of these kinds."""
+        return self._inside & torch.cat([reading.of(*kinds)[c].repeat(steps) for reading, c, steps in self._chosen])
+
+    def spread(self, per_row: list[Tensor]) -> Tensor:
+        """One value a row (R,) for each partition -> one an entry."""
+        return torch.cat(per_row)[self._place]
+
+    def grouped(self, entries: Tensor) -> Tensor:
+        """The sum of the entries of equal columns."""
+        zeros = torch.zeros(*entries.shape[:-1], len(self.values), dtype=torch.float64)
+        return zeros.index_add(-1, self._index, entries)
+
+    def compare(self, predicted: Tensor, free: Tensor, tolerance: float) -> tuple[Tensor, Tensor]:
+        """Predictions (F, groups) -> whether each holds everywhere, (F,), and the scales of the steps, (F, steps)."""
+        zeros = torch.zeros(len(predicted), len(free), dtype=torch.float64)
+        products = zeros.index_add(1, self._step, predicted * self.values)
+        squares = zeros.index_add(1, self._step, predicted * predicted)
+        scale = torch.where(free & (squares > 0), products / squares.clamp(min=1e-300), 1.0)
+        close = (predicted * scale[:, self._step] - self.values).abs() <= tolerance * self.largest
+        most = float("inf") if bool(free.all()) else 1 + tolerance  # clipping makes nothing larger
+        return close.all(1) & (scale > 0).all(1) & (scale <= most).all(1), scale

@@ -1,13 +1,13 @@
-"""What `audit` answers: the rule, the faults, the numbers of each step, in words and as a picture."""
+"""What `audit` answers: the rule, the faults and the numbers of each step, in words and as a picture."""
 
 from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .names import FAULTS, RULES
-from .sentences import in_language
+from .names import FAULTS, RULES, in_language
 
-__all__ = ["Step", "Verdict"]
+COLOURS = ("#1f6feb", "#d4740c", "#2a8f5b", "#8e4ec6")  # of the steps, in turn
+GREY, RED = "#9a9a9a", "#c62828"  # masked targets; the line at 1/N
 
 
 @dataclass(frozen=True)
@@ -73,10 +73,33 @@ class Verdict:
         return "\n".join(lines + [str(step) for step in self.steps])
 
     def skyline(self):
-        """A matplotlib Figure: for each partition the weights as bars, those of masked targets grey, and 1/N.
+        """A matplotlib Figure: one panel for each partition B × K, one bar for each target, a line at 1/N.
 
+        The bars of a step have one colour, those of masked targets are grey; the only words are symbols and digits.
         Raises ValueError where no weights were read.
         """
-        from .skyline import draw
+        from matplotlib.figure import Figure  # only who draws needs it
 
-        return draw(self)
+        if not self.weights:
+            zh, en = "没有读出权重，也就没有图可画", "no weights were read, so there is nothing to draw"
+            raise ValueError(in_language(self.language, zh, en))
+        figure = Figure(figsize=(8, 1.7 * len(self.weights) + 0.4), layout="constrained")
+        panels = figure.subplots(len(self.weights), squeeze=False)[:, 0]
+        for panel, (partition, weights) in zip(panels, self.weights.items(), strict=True):
+            heavy = weights.abs() > 1e-6 * weights.abs().max()
+            together = len(weights) if (heavy.sum(0) > 1).any() else 1  # a token in several steps: bars side by side
+            for step, values in enumerate(weights.tolist()):
+                left = 0.8 * (step + 0.5) / together - 0.4 if together > 1 else 0.0
+                colours = [GREY if masked else COLOURS[step % len(COLOURS)] for masked in self.masked.tolist()]
+                panel.bar([left + place for place in range(len(values))], values, 0.8 / together, color=colours)
+            for values in self.right[partition]:
+                members = values.nonzero().squeeze(1).tolist()
+                if members:
+                    ends = (members[0] - 0.5, members[-1] + 0.5)
+                    panel.plot(ends, [values.max().item()] * 2, color=RED, linewidth=1.2)
+            panel.set_title(f"{partition[0]} × {partition[1]}", loc="left", fontsize=9)
+            panel.set_ylabel("$w$")
+            panel.margins(x=0.01)
+            panel.spines[["top", "right"]].set_visible(False)
+        panels[-1].set_xlabel("$t$")
+        return figure
