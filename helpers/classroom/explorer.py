@@ -8,9 +8,7 @@ nbval). The numbers are also the picture's alternative text, so nobody who canno
 import base64
 import html
 import io
-import math
-from collections.abc import Callable, Sequence
-from numbers import Real
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
@@ -20,6 +18,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
+from helpers.classroom.controls import held, sized, slider
 from helpers.classroom.drawing import WIDTH, house_style
 
 __all__ = ["Explorer", "held", "sized", "slider"]
@@ -35,10 +34,14 @@ class Explorer:
     draw: called with the value of every control by name; moves the animated artists and nothing else, and returns
         the numbers that the picture now shows, as text.
     groups: names of controls that stand one above the other, however narrow the page.
+    drawing: for an explorer of too many states to be stored one by one (classroom/export.py), the name of the
+        JavaScript that draws it on a page without a kernel, and what that needs to know beside the controls.
     controls: FloatSlider, IntSlider, SelectionSlider, Dropdown or Checkbox, by name.
 
     `explorer["G"]` is the artist made with `gid="G"`.
     """
+
+    exporting = False  # whether a displayed explorer brings along all that a page without a kernel needs
 
     def __init__(
         self,
@@ -47,14 +50,17 @@ class Explorer:
         /,
         *,
         groups: Sequence[Sequence[str]] = (),
+        drawing: Mapping[str, Any] | None = None,
         **controls: ipywidgets.ValueWidget,
     ):
         self.figure = figure
         self.controls = controls
+        self.groups = groups
+        self.drawing = drawing
         for name, control in controls.items():
             held(name, control, control.value)
-        self._draw = draw
-        self._animated = sorted(figure.findobj(Artist.get_animated), key=Artist.get_zorder)
+        self.draw = draw
+        self.animated = sorted(figure.findobj(Artist.get_animated), key=Artist.get_zorder)
         self._agg = FigureCanvasAgg(figure)
         with house_style():
             self._agg.draw()  # leaves the animated artists out
@@ -102,9 +108,9 @@ class Explorer:
         if self._setting:
             return
         with house_style():
-            self._text = self._draw(**{name: control.value for name, control in self.controls.items()})
+            self._text = self.draw(**{name: control.value for name, control in self.controls.items()})
             self._agg.restore_region(self._background)
-            for artist in self._animated:
+            for artist in self.animated:
                 artist.draw(self._agg.get_renderer())
         # One value for both: the picture and its text never disagree on the screen. Decoding at once, in a box of
         # known size, keeps the page from flickering.
@@ -130,6 +136,10 @@ class Explorer:
             "image/png": encoded(self._picture().quantize(256, dither=Image.Dither.NONE), optimize=True),
             "text/plain": self._text,
         }
+        if Explorer.exporting:
+            from helpers.classroom.export import EXPORTED, exported  # the site alone needs it
+
+            data[EXPORTED] = exported(self)
         return data, {"image/png": {"alt": self._text, "width": WIDTH}}
 
 
@@ -138,61 +148,3 @@ def encoded(picture: Image.Image, **options: Any) -> str:
     file = io.BytesIO()
     picture.save(file, "png", **options)
     return base64.b64encode(file.getvalue()).decode()
-
-
-def sized(label: int = 90, width: int = 310) -> dict[str, dict[str, str]]:
-    """Options of a control that is `width` pixels wide, `label` of them for its description."""
-    wraps = {"flex_flow": "row wrap", "height": "auto"} if label > 200 else {}  # a phone has no room beside it
-    return {"style": {"description_width": f"{label}px"}, "layout": {"width": f"{width}px", **wraps}}
-
-
-def slider(
-    label: str, value: float, low: float, high: float, step: float = 1, /, **size: int
-) -> ipywidgets.IntSlider | ipywidgets.FloatSlider:
-    """A slider from `low` to `high` that answers while it is being moved: of whole numbers if `step` is one.
-
-    Raises TypeError or ValueError for a `value` that it cannot hold exactly. `size`: see `sized`.
-    """
-    kind = ipywidgets.IntSlider if isinstance(step, int) else ipywidgets.FloatSlider
-    form = "d" if isinstance(step, int) else ".1f" if step >= 0.1 else ".2f"
-    control = kind(low, min=low, max=high, step=step, description=label, readout_format=form, **sized(**size))
-    control.value = held(label, control, value)
-    return control
-
-
-def held(name: str, control: ipywidgets.ValueWidget, value: Any) -> Any:
-    """`value` as `control`, called `name`, holds it: what its page shows after it was set.
-
-    A number may be of any kind (3.0 for a slider of whole numbers), but True is none. Raises TypeError for a value
-    of another kind, ValueError, with the nearest value that the control can hold, for one that it cannot hold.
-    """
-    if hasattr(control, "options"):
-        choices = [option[1] if isinstance(option, tuple) else option for option in control.options]
-    elif isinstance(control.value, bool):
-        choices = [False, True]
-    else:
-        choices = None
-    if choices and not is_number(choices[0]):
-        kind = type(choices[0])
-        if not isinstance(value, kind):
-            raise TypeError(f"control {name!r} takes {kind.__name__}, got {value!r}")
-        if value not in choices:
-            raise ValueError(f"control {name!r} cannot hold {value!r}; it has {', '.join(map(str, choices))}")
-        return value
-    if not is_number(value):
-        raise TypeError(f"control {name!r} takes a number, got {value!r}")
-    if value != value:
-        raise ValueError(f"control {name!r} cannot hold {value!r}")
-    if choices:
-        nearest = min(choices, key=lambda choice: abs(choice - value))
-    else:  # the page counts whole steps from the left end
-        steps = math.floor((control.max - control.min) / control.step + 1e-9)
-        at = round((min(max(value, control.min), control.max) - control.min) / control.step)
-        nearest = type(control.min)(round(control.min + min(at, steps) * control.step, 9))
-    if not math.isclose(nearest, value, rel_tol=1e-9, abs_tol=1e-9):
-        raise ValueError(f"control {name!r} cannot hold {value!r}; the nearest it can hold is {nearest}")
-    return nearest
-
-
-def is_number(value: Any) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)

@@ -35,7 +35,7 @@ def moved(explorer: Explorer, **values: object) -> str:
     """The text, with the artists where they belong, but no pixel drawn: what `set` does before it draws."""
     now = {name: control.value for name, control in explorer.controls.items()}
     with house_style():
-        return explorer._draw(
+        return explorer.draw(
             **now | {name: held(name, explorer.controls[name], value) for name, value in values.items()}
         )
 

@@ -180,7 +180,7 @@ def test_the_target_is_marked(target):
         assert aim.get_xydata().tolist() == [[all_five.get_xdata()[target], height]]
         assert (aim.get_markerfacecolor(), all_five.get_markerfacecolor()) == (ORANGE, BLUE)
         assert aim.get_marker() == all_five.get_marker()
-        assert explorer._animated.index(aim) > explorer._animated.index(all_five)
+        assert explorer.animated.index(aim) > explorer.animated.index(all_five)
     (sample,) = [
         line for legend in explorer.figure.legends for line in legend.get_lines() if line.get_label() == "target"
     ]

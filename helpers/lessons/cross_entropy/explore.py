@@ -70,4 +70,6 @@ def surprise() -> Explorer:
     target = ipywidgets.Dropdown(
         options=[(word, row) for row, word in enumerate(names)], value=1, description=say("目标", "target"), **sized()
     )
-    return Explorer(figure, draw, **sliders(), target=target)
+    said = {"nat": "nat", "bit": say("比特", "bits"), "target": say("目标", "target"), "names": names}
+    drawing = {"name": "surprise", "words": said}
+    return Explorer(figure, draw, drawing=drawing, **sliders(), target=target)

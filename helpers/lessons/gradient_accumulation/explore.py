@@ -82,6 +82,12 @@ def skyline(
     style = {"va": "top", "fontsize": 13, "linespacing": 1.5}
     verdict = naive.text(1.075, 0, "", **style, gid="gap-number", animated=True)
 
+    said = {
+        "weight": say("权重", "weight"),
+        "token_mean": say("词元平均", "token mean"),
+        "mean_of_means": say("平均的平均", "mean of means"),
+    }
+
     def draw(**values: float) -> str:
         n = np.array([values[f"n{i}"] for i in range(1, K + 1)])
         m = np.array([values[f"m{i}"] for i in range(1, K + 1)])
@@ -113,9 +119,8 @@ def skyline(
             [
                 f"n = {row_of(n, 'd')}    N = {n.sum()}, N/K = {n.mean():.2f}",
                 f"m = {row_of(m, '.2f')}",
-                f"{say('权重', 'weight')} N/(K·n): " + " ".join(f"×{ratio:.3f}" for ratio in ratios),
-                f"{say('词元平均', 'token mean')} G = Σnm/N = {G:.4f}    "
-                f"{say('平均的平均', 'mean of means')} A = Σm/K = {A:.4f}",
+                f"{said['weight']} N/(K·n): " + " ".join(f"×{ratio:.3f}" for ratio in ratios),
+                f"{said['token_mean']} G = Σnm/N = {G:.4f}    {said['mean_of_means']} A = Σm/K = {A:.4f}",
                 f"Cov(n, m) = {number(-difference * n.mean(), '+.4f')}    "
                 f"A − G = −Cov(n, m)·K/N = {number(difference, '+.4f')}",
             ]
@@ -125,7 +130,9 @@ def skyline(
     for i, (n, m) in enumerate(zip(counts, means, strict=True), 1):
         controls[f"n{i}"] = slider(f"n{subscript(i)}", n, 1, MOST, **size)
         controls[f"m{i}"] = slider(f"m{subscript(i)}", m, 0.0, highest, 0.1, **size)
-    return Explorer(figure, draw, groups=[(f"n{i}", f"m{i}") for i in range(1, K + 1)], **controls)
+    groups = [(f"n{i}", f"m{i}") for i in range(1, K + 1)]
+    drawing = {"name": "skyline", "K": K, "highest": highest, "words": said}
+    return Explorer(figure, draw, groups=groups, drawing=drawing, **controls)
 
 
 def subscript(number: int) -> str:

@@ -72,7 +72,9 @@ def temperature() -> Explorer:
         )
 
     shift, heat = slider("c", 0.0, -10.0, 10.0, 0.5), slider("τ", 1.0, 0.1, HOTTEST, 0.1)
-    return Explorer(figure, draw, **sliders(), c=shift, tau=heat)
+    said = {"entropy": say("熵", "entropy"), "unit": "nat", "largest": say("最大的 p", "largest p"), "names": names}
+    drawing = {"name": "temperature", "hottest": HOTTEST, "reaches": REACHES, "words": said}
+    return Explorer(figure, draw, drawing=drawing, **sliders(), c=shift, tau=heat)
 
 
 def entropy_of(p: torch.Tensor) -> torch.Tensor:
