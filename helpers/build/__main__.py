@@ -6,6 +6,7 @@ python -m helpers.build --only 02           build one
 python -m helpers.build --check             execute nothing; fail if an edition is not what its source gives
 python -m helpers.build --confirm CELL_ID   after reading both cells of a pair: note it, and build that lesson
 python -m helpers.build --repo OWNER/NAME   move all links and setup cells to another repository
+python -m helpers.build --site DIR          write the static site into DIR
 """
 
 import argparse
@@ -134,11 +135,16 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--check", action="store_true", help="execute nothing; fail if an edition is not up to date")
     parser.add_argument("--confirm", default="", metavar="CELL_ID", help="note that both cells of a pair were read")
     parser.add_argument("--repo", metavar="OWNER/NAME", help="move links and setup cells to another repository")
+    parser.add_argument("--site", metavar="DIR", type=Path, help="write the static site")
     options = parser.parse_args(arguments)
     os.environ["JUPYTER_PREFER_ENV_PATH"] = "1"  # kernels start in the environment of this Python
     try:
         if options.repo:
             move_to(options.repo)
+        elif options.site:
+            from helpers.build.site import site  # Sphinx is not there for who builds lessons alone
+
+            site(options.site)
         elif options.check:
             if found := list(differences()):
                 raise BuildError("\n".join([*found, "python -m helpers.build mends what is not a matter of reading"]))

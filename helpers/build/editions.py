@@ -82,7 +82,7 @@ def edition(lesson: NotebookNode, path: Path, language: str) -> NotebookNode:
 
 
 def links(path: Path, language: str) -> str:
-    """The lines under a title: the three editions, Colab, the glossary, and the lessons before and after."""
+    """The lines under a title: the three editions, Colab, glossary, web page, and the lessons before and after."""
     here = edition_path(path, language)
     spoken = "en" if language == "en" else "zh"
 
@@ -96,6 +96,8 @@ def links(path: Path, language: str) -> str:
     editions.append(f"[![Open in Colab]({badge})]({colab(here)})")
     terms = {"zh": "术语与符号", "en": "Terms and notation", "both": "术语与符号 · Terms and notation"}[language]
     editions.append(link(terms, NOTEBOOKS / "GLOSSARY.md"))
+    web = {"zh": "网页（图能拖动）", "en": "Web page (pictures move)", "both": "网页 · Web page"}[language]
+    editions.append(f"[{web}]({web_page(path, spoken)})")
 
     neighbours = lessons()
     at = neighbours.index(path)
@@ -106,6 +108,16 @@ def links(path: Path, language: str) -> str:
 
 def colab(notebook: Path) -> str:
     return f"https://colab.research.google.com/github/{repository()}/blob/main/{relative(notebook, ROOT)}"
+
+
+def web_page(lesson: Path, language: str) -> str:
+    """Where a lesson stands on the site that site.py makes, which GitHub publishes as the repository's pages."""
+    return f"{pages(repository())}{language}/{lesson.stem}.html"
+
+
+def pages(name: str) -> str:
+    """The address of the site of a repository, given as OWNER/NAME."""
+    return "https://{}.github.io/{}/".format(*name.split("/"))
 
 
 def relative(target: Path, folder: Path) -> str:

@@ -70,13 +70,13 @@ def used_files(modules: list[str]) -> list[str]:
 
 
 def data_in(folder: Path) -> Iterator[Path]:
-    """The files in the folder of a package that hold no Python, and those in its folders that are no packages."""
+    """The data in the folder of a package, and in its folders that are no packages; no code, and nothing for pages."""
     for path in folder.iterdir():
         if path.name.startswith((".", "__")):
             continue
         if path.is_dir() and not (path / "__init__.py").exists():
             yield from data_in(path)
-        elif path.is_file() and path.suffix != ".py":
+        elif path.is_file() and path.suffix not in (".py", ".js", ".css"):
             yield path
 
 

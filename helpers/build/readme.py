@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from helpers.build.editions import LANGUAGES, colab, edition_path, lessons, relative, repository
+from helpers.build.editions import LANGUAGES, colab, edition_path, lessons, pages, relative, repository
 from helpers.build.files import ROOT, BuildError, name_of, write_text
 from helpers.build.heads import head
 
@@ -53,7 +53,7 @@ def move_to(new: str) -> None:
         except UnicodeDecodeError:
             continue  # a picture
         changed = text.replace(f'repository = "{old}"', f'repository = "{new}"')
-        changed = address.sub(lambda found: found[1] + new, changed)
+        changed = address.sub(lambda found: found[1] + new, changed).replace(pages(old), pages(new))
         if changed != text:
             path.write_bytes(changed.encode())
             print(f"{name_of(path)}: {old} is now {new}")
