@@ -12,14 +12,14 @@ import tempfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
-from string import Template
 
 import nbformat
 from nbformat import NotebookNode
 
 from helpers.build.editions import NOTEBOOKS, edition_path, lessons, repository, tags_of
 from helpers.build.execution import execute
-from helpers.build.files import ROOT, BuildError, read
+from helpers.build.files import BuildError, read
+from helpers.build.first_page import assets, copy_assets, write_first_page
 from helpers.build.heads import head
 
 EXPORTED = "application/vnd.loss-lab.explorer+json"
@@ -71,7 +71,9 @@ def site(target: Path) -> None:
             write_other_pages(source, language)
         with ProcessPoolExecutor(2, get_context("spawn")) as pool:  # Sphinx speaks one language a process
             list(pool.map(make_pages, [Path(folder)] * 2, [target] * 2, LANGUAGES))
-    write_first_page(target)
+    setup = next(cell for cell in read(lessons()[0]).cells if "setup" in tags_of(cell))
+    shown = run(nbformat.v4.new_notebook(cells=[setup, nbformat.v4.new_code_cell(FIRST)]), lessons()[0])
+    write_first_page(target, figure(shown.cells[-1].outputs[0].data, []))
 
 
 def executed(path: Path) -> NotebookNode:
@@ -164,18 +166,6 @@ def make_pages(source: Path, target: Path, language: str) -> None:
     shutil.copytree(pages, target / language, dirs_exist_ok=True)
 
 
-def assets() -> dict[str, Path]:
-    """The files that let explorers move: one for all, and the drawings that lie with their lessons."""
-    found = {path.name: path for path in sorted((ROOT / "helpers/classroom").glob("explorer.[cj]s*"))}
-    drawings = sorted((ROOT / "helpers/lessons").glob("*/explore.js"), key=lambda path: path.parent.name != "softmax")
-    return found | {f"{path.parent.name}.js": path for path in drawings}  # softmax first: others use its formula
-
-
-def copy_assets(target: Path) -> None:
-    for name, path in assets().items():
-        shutil.copy(path, target / name)
-
-
 def describe(name: str, language: str, context: dict) -> None:
     """Let the head of a page say what it is about, and where it stands in the other language."""
     path = NOTEBOOKS / f"{name}.ipynb"
@@ -185,28 +175,3 @@ def describe(name: str, language: str, context: dict) -> None:
     for other in LANGUAGES:
         link = f'<link rel="alternate" hreflang="{other}" href="../{other}/{name}.html">\n'
         context["metatags"] = context.get("metatags", "") + link
-
-
-def write_first_page(target: Path) -> None:
-    """index.html: the question, the skyline, which moves, and each lesson with its question and minutes."""
-    setup = next(cell for cell in read(lessons()[0]).cells if "setup" in tags_of(cell))
-    shown = run(nbformat.v4.new_notebook(cells=[setup, nbformat.v4.new_code_cell(FIRST)]), lessons()[0])
-    page = Template(Path(__file__).with_name("index.html").read_text(encoding="utf-8")).substitute(
-        explorer=figure(shown.cells[-1].outputs[0].data, []),
-        lessons="\n".join(map(entry, lessons())),
-        repository=f"https://github.com/{repository()}",
-    )
-    (target / "index.html").write_text(page, encoding="utf-8")
-    (target / ".nojekyll").touch()  # GitHub Pages would leave out folders that begin with _
-    copy_assets(target)
-
-
-def entry(lesson: Path) -> str:
-    """A lesson in the list of the first page."""
-    said = {key: html.escape(value) for key, value in head(lesson).items()}
-    lines = []
-    for language, minutes in (("zh", "分钟"), ("en", "minutes")):
-        link = f'<a href="{language}/{lesson.stem}.html">{said[f"title_{language}"]}</a>'
-        question = said[f"question_{language}"]
-        lines.append(f'<p lang="{language}">{link} · {said["minutes"]} {minutes}<br>{question}</p>')
-    return f"<li>{''.join(lines)}</li>"

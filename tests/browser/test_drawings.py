@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from helpers.build.site import assets
+from helpers.build.first_page import assets
 from helpers.classroom.bilingual import set_language
 from helpers.classroom.controls import values_of
 from helpers.classroom.export import exported
