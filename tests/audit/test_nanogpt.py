@@ -1,8 +1,8 @@
 """A loop as nanoGPT's, with a model as nanoGPT's, written anew: as an engineer would hand it to `audit`.
 
-The model has attention, learned positions and tied weights; the loop divides the loss by `gradient_accumulation_steps`,
-clips, and steps AdamW. On blocks of one length this is the token mean. On rows of several lengths it is not, and `audit`
-says so; with the count of the window in its place the loop is right.
+The model has attention, learned positions and tied weights; the loop divides the loss by
+`gradient_accumulation_steps`, clips, and steps AdamW. On blocks of one length this is the token mean. On rows of
+several lengths it is not, and `audit` says so; with the count of the window in its place the loop is right.
 """
 
 import math
@@ -71,11 +71,8 @@ def loop(repaired: bool, clip: float = math.inf):
             for batch in window:
                 X, Y = batch["input_ids"][:, :-1], batch["labels"][:, 1:]
                 _, loss = model(X, Y)
-                if repaired:
-                    loss = loss * (Y != -100).sum() / count
-                else:
-                    loss = loss / gradient_accumulation_steps
-                loss.backward()
+                weight = (Y != -100).sum() / count if repaired else 1 / gradient_accumulation_steps
+                (loss * weight).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -125,8 +125,8 @@ def compare(found: dict[str, dict]):
             if here != row.recorded[name]:
                 yield f"{name}, {row.name}: {here}, recorded on {DATE} {row.recorded[name]}"
         losses = tuple(f"{loss:.4f}" for loss in part.get("eval_loss", {}).values())
-        if losses != EVAL_LOSS.get(name, ()):
-            yield f"{name}, eval_loss: {losses}, recorded on {DATE} {EVAL_LOSS[name]}"
+        if losses != (recorded := EVAL_LOSS.get(name, ())):
+            yield f"{name}, eval_loss: {losses}, recorded on {DATE} {recorded}"
 
 
 if __name__ == "__main__":

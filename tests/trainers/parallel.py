@@ -1,7 +1,7 @@
 """DDP and FSDP2 with no trainer around them, two gloo ranks: the loops of tests/audit/torchrun.py.
 
-N is the count of all ranks and W their number; `local` divides by the rank's own count, `sums` adds the ranks' gradients
-instead of averaging them.
+N is the count of all ranks and W their number; `local` divides by the rank's own count, `sums` adds the gradients of
+the ranks instead of averaging them.
 """
 
 import torch.distributed as dist
