@@ -2,9 +2,12 @@
 
     python -m tests.trainers [--cache FOLDER] [ENVIRONMENT ...]
 
-makes one virtual environment for each version in FOLDER, where the next run finds it (without: in a temporary folder,
-about 1 GB each), with the torch of requirements.txt. Not in continuous integration: it downloads a great deal and takes
-minutes. Where a verdict is not the one recorded in table.py, it says so and exits with 1.
+makes one virtual environment for each version in FOLDER, where the next run finds it, or in a temporary folder: about
+1 GB each, with the torch of requirements.txt. On Linux, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu leaves
+CUDA out. Not in continuous integration, since it downloads a great deal and takes minutes; tried with Python 3.11.
+Where a verdict is not the one recorded in table.py, it says so and exits with 1.
+
+A new version is a line in table.py; how a trainer is handed to `audit` is seen in the modules beside it.
 """
 
 import argparse
@@ -68,7 +71,7 @@ def make(name: str, cache: Path) -> Path | None:
     python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
     if not python.exists():
         subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    done = run([python, "-m", "pip", "install", "--quiet", TORCH, *ENVIRONMENTS[name]])
+    done = run([python, "-m", "pip", "install", "--quiet", "--no-compile", TORCH, *ENVIRONMENTS[name]])
     return python if done else None
 
 
