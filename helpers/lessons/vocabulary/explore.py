@@ -32,13 +32,13 @@ def staircase() -> Explorer:
     axes.set_yticklabels([])
     axes.set_title(say("每一步之后活着的 GiB", "GiB alive after each operation"), loc="left")
     axes.set_xlabel(say("一步步运算 →", "operations →"))
-    ticks = [
-        axes.text(-0.018, at / 4, "", ha="right", va="center", gid=f"tick{at}", animated=True) for at in range(5)
-    ]
+    ticks = [axes.text(-0.018, at / 4, "", ha="right", va="center", gid=f"tick{at}", animated=True) for at in range(5)]
     blocks = {}
     for name in TENSORS:
         style = {"facecolor": COLOURS[name], "edgecolor": INK, "linewidth": 0.6, "animated": True}
-        blocks[name] = axes.add_patch(Polygon([[0, 0]], closed=True, gid=name.replace(", ", "-").replace(" ", "-"), **style))
+        blocks[name] = axes.add_patch(
+            Polygon([[0, 0]], closed=True, gid=name.replace(", ", "-").replace(" ", "-"), **style)
+        )
     line = {"color": INK, "animated": True}
     (floor,) = axes.plot([0, 1], [0, 0], linewidth=2, gid="floor", **line)
     (card,) = axes.plot([0, 1], [0, 0], linewidth=2, linestyle=(0, (5, 3)), gid="card", **line)

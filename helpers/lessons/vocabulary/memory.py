@@ -63,7 +63,16 @@ def peak() -> Exercise:
                 "this has 8 bytes a number, which is fp64",
                 times(lambda N, V, D: max(3 * N * V, N * V + V * D + N * D), 8)),
     ]  # fmt: skip
-    cases = [(2, 5, 1), (1, 4, 7), (2, 5, 3), (1, 1, 1), (6, 3, 8), (512, 8000, 64), (8192, 256000, 2304), (16, 50, 900)]
+    cases = [
+        (2, 5, 1),
+        (1, 4, 7),
+        (2, 5, 3),
+        (1, 1, 1),
+        (6, 3, 8),
+        (512, 8000, 64),
+        (8192, 256000, 2304),
+        (16, 50, 900),
+    ]
     tested = "8 组，从 (1, 1, 1) 到 Gemma 2 2B 的输出层", "8 shapes, from (1, 1, 1) to the output layer of Gemma 2 2B"
     return Exercise(truth, cases, mistakes, tested)
 
@@ -83,7 +92,9 @@ def chunked() -> Exercise:
         def function(hidden: Tensor, weight: Tensor, targets: Tensor, count: int, chunk: int) -> Tensor:
             if drop_last:
                 hidden = hidden[: len(hidden) // chunk * chunk]
-            pairs = list(zip(hidden.split(chunk), targets[: len(hidden)].split(chunk), strict=True))[only or slice(None)]
+            pairs = list(zip(hidden.split(chunk), targets[: len(hidden)].split(chunk), strict=True))[
+                only or slice(None)
+            ]
             parts = [F.cross_entropy(h @ weight.T, y, reduction="none")[y != IGNORE_INDEX] for h, y in pairs]
             return formula(parts, targets, count, chunk)
 
@@ -131,7 +142,13 @@ def chunked() -> Exercise:
     ]  # fmt: skip
     rows = [
         ([[1.0], [2.0], [3.0]], [[0.0], [1.0]], [0, 1, 0], 5, 2),
-        ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [2.0, -1.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [2, 0, -100, 1], 7, 2),
+        (
+            [[1.0, 0.0], [0.0, 2.0], [1.0, 1.0], [2.0, -1.0]],
+            [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]],
+            [2, 0, -100, 1],
+            7,
+            2,
+        ),
         ([[1.0], [2.0], [0.0], [3.0], [1.0]], [[0.0], [1.0], [-1.0]], [0, -100, -100, 2, 1], 4, 2),
         ([[1.0], [2.0], [0.5], [3.0]], [[0.0], [2.0]], [0, 1, -100, -100], 3, 2),
         ([[2.0], [1.0]], [[0.0], [1.0]], [1, 0], 2, 8),
