@@ -56,7 +56,8 @@ def in_ranks(
     """`work(rank, all_reduce)` in `world` threads at once -> what each returns, in the order of the ranks.
 
     `all_reduce(tensor)` replaces a tensor by its sum over the ranks, in place, `all_reduce(tensor, "max")` by the
-    larger of each entry; every rank must call it as often as the others, who wait `seconds` for it. With `simulated`, or where gloo cannot bind (a warning says so), the sum is taken in memory.
+    larger of each entry; every rank must call it as often as the others, who wait `seconds` for it. With `simulated`,
+    or where gloo cannot bind (a warning says so), the sum is taken in memory.
     Raises what the first rank that failed has raised; ValueError for a world below 1.
 
     >>> def work(rank, all_reduce):

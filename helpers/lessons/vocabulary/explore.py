@@ -1,5 +1,7 @@
 """Lesson 07: the staircase of the bytes that are alive after each operation."""
 
+import re
+
 import ipywidgets
 from matplotlib.patches import Patch, Polygon
 
@@ -36,9 +38,7 @@ def staircase() -> Explorer:
     blocks = {}
     for name in TENSORS:
         style = {"facecolor": COLOURS[name], "edgecolor": INK, "linewidth": 0.6, "animated": True}
-        blocks[name] = axes.add_patch(
-            Polygon([[0, 0]], closed=True, gid=name.replace(", ", "-").replace(" ", "-"), **style)
-        )
+        blocks[name] = axes.add_patch(Polygon([[0, 0]], closed=True, gid=re.sub("[ ,]+", "-", name), **style))
     line = {"color": INK, "animated": True}
     (floor,) = axes.plot([0, 1], [0, 0], linewidth=2, gid="floor", **line)
     (card,) = axes.plot([0, 1], [0, 0], linewidth=2, linestyle=(0, (5, 3)), gid="card", **line)

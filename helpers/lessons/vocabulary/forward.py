@@ -53,7 +53,7 @@ def _exercise() -> Exercise:
 
     right = safe(lambda p, q, w, n, u: u * w * (p - q) / n)
 
-    def truth(hidden, weight, targets, token_weights, count, chunk, upstream):  # noqa: ANN001, ANN202
+    def truth(hidden, weight, targets, token_weights, count, chunk, upstream):
         return right(hidden, weight, targets, token_weights, count, chunk, upstream)
 
     def plain(p: Tensor, q: Tensor, w: Tensor, n: Tensor, u: float) -> Tensor:
@@ -64,10 +64,10 @@ def _exercise() -> Exercise:
         return torch.cat([torch.zeros_like(dz[:first]), dz[first:]])
 
     def unweighted(dz: Tensor, p: Tensor, q: Tensor, w: Tensor, n: Tensor, u: float, c: int = 0) -> Tensor:
-        return u * (p - q) / n
+        return torch.where(n == 0, 0.0, u * (p - q) / n)
 
     def afterwards(dz: Tensor, p: Tensor, q: Tensor, w: Tensor, n: Tensor, u: float, c: int) -> Tensor:
-        return u * w.mean() * (p - q) / n
+        return torch.where(n == 0, 0.0, u * w.mean() * (p - q) / n)
 
     no_gradient = "没有梯度传到 hidden 和 weight", "no gradient reached hidden and weight"
     mistakes = [
@@ -85,7 +85,7 @@ def _exercise() -> Exercise:
                 of(plain, dW=afterwards)),
         Mistake("两个梯度都没有乘权重",
                 "neither gradient has the weights",
-                of(lambda p, q, w, n, u: u * (p - q) / n)),
+                of(lambda p, q, w, n, u: torch.where(n == 0, 0.0, u * (p - q) / n))),
         Mistake("损失没有乘权重",
                 "the loss was not weighted",
                 of(plain, loss=lambda L, w, n: L.sum() / n)),
@@ -117,11 +117,12 @@ def _exercise() -> Exercise:
         Mistake(*no_gradient,
                 safe(lambda p, q, w, n, u: 0 * (p - q))),
     ]  # fmt: skip
+    square = [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]]
     rows = [
         ([[1.0], [2.0]], [[0.0], [1.0]], [0, 1], [1.0, 3.0], 4, 1, 1.0),
         ([[1.0], [2.0]], [[0.0], [1.0]], [0, 1], [1.0, 3.0], 4, 1, 2.0),
-        ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [2, 0, 1], [1.0, 0.0, 2.0], 5, 2, 1.0),
-        ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0]], [2, 0, 1], [0.5, 1.0, 2.0], 3, 2, 3.0),
+        ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], square, [2, 0, 1], [1.0, 0.0, 2.0], 5, 2, 1.0),
+        ([[1.0, 0.0], [0.0, 2.0], [1.0, 1.0]], square, [2, 0, 1], [0.5, 1.0, 2.0], 3, 2, 3.0),
         ([[1.0], [2.0]], [[0.0], [1.0], [2.0]], [0, 1], [0.0, 0.0], 0, 2, 1.0),
         ([[9.0], [1.0]], [[0.0], [100.0]], [1, 0], [1.0, 0.5], 2, 2, 1.0),
         ([[2.0]], [[0.0], [1.0]], [1], [1.0], 2, 8, 0.5),
@@ -145,7 +146,7 @@ def _with_gradients(loss_of: Callable) -> Callable:
     """The loss and both gradients of the learner's function, in one tensor."""
 
     @functools.wraps(loss_of)
-    def run(hidden, weight, targets, token_weights, count, chunk, upstream):  # noqa: ANN001, ANN202
+    def run(hidden, weight, targets, token_weights, count, chunk, upstream):
         h, W = hidden.clone().requires_grad_(), weight.clone().requires_grad_()
         loss = loss_of(h, W, targets, token_weights, count, chunk)
         if not isinstance(loss, Tensor):
@@ -175,15 +176,15 @@ def _frugal(loss_of: Callable) -> Verdict | None:
         copies = f"{made / (N * V):.2f}"
         return wrong(
             f"数值对了，可峰值有 {copies} 份全部词元的分数：每一块的梯度要在前向就算好，再放掉这一块",
-            f"the numbers are right, but at the peak {copies} copies of all logits are alive: make each chunk's gradient "
-            "on the way forward, and let the chunk go",
+            f"the numbers are right, but at the peak {copies} copies of all logits are alive: make each chunk's "
+            "gradient on the way forward, and let the chunk go",
         )
     V, D = 4, 500
     if (made := _of_size(loss_of, 8, V, D, 8, backward=False)) >= V * D:
         return wrong(
             f"数值对了，可在 torch.no_grad() 之下也造了 {made} 个数，比 dW 还多：不要梯度时就不要算",
-            f"the numbers are right, but under torch.no_grad() {made} numbers are made, as many as dW has or more: where "
-            "no gradient is wanted, make none",
+            f"the numbers are right, but under torch.no_grad() {made} numbers are made, as many as dW has or more: "
+            "where no gradient is wanted, make none",
         )
     return None
 

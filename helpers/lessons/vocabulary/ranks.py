@@ -134,7 +134,7 @@ def _on_two_ranks(loss_of: Callable) -> Callable:
     """What the learner's function gives on two ranks, in one tensor."""
 
     @functools.wraps(loss_of)
-    def run(hidden, weight, targets, epsilon):  # noqa: ANN001, ANN202
+    def run(hidden, weight, targets, epsilon):
         n = len(weight) // 2
 
         def work(rank: int, all_reduce: Callable) -> Any:
