@@ -32,8 +32,8 @@ def staircase() -> Explorer:
     axes = figure.add_axes((0.07, 0.1, 0.49, 0.78))
     axes.set(xlim=(0, 1), ylim=(0, 1), xticks=[], yticks=[0, 0.25, 0.5, 0.75, 1])
     axes.set_yticklabels([])
-    axes.set_title(say("每一步之后活着的 GiB", "GiB alive after each operation"), loc="left")
-    axes.set_xlabel(say("一步步运算 →", "operations →"))
+    axes.set_title(say("每步之后的 GiB", "GiB after each step"), loc="left")
+    axes.set_xlabel(say("一步步运算", "step by step") + " →")
     ticks = [axes.text(-0.018, at / 4, "", ha="right", va="center", gid=f"tick{at}", animated=True) for at in range(5)]
     blocks = {}
     for name in TENSORS:
@@ -128,7 +128,7 @@ def staircase() -> Explorer:
 
 def scales() -> list[float]:
     """What the axis may end at, in GiB."""
-    return [2.0**k * half for k in range(-4, 10) for half in (1.0, 1.5)]
+    return [2.0**k * half for k in range(-1, 9) for half in (1.0, 1.5) if k >= 0 or half == 1.0]
 
 
 def outline(edges: list[float], low: list[float], high: list[float]) -> list[tuple[float, float]]:
