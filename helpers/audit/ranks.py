@@ -17,20 +17,24 @@ from .arguments import check_world
 from .names import in_language
 
 SECONDS = 60  # how long a rank waits for the others
+OPERATIONS = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
 
 
 class SumInMemory:
     """The all-reduce of W threads without a network: `all_reduce(tensor)` waits for all, then each has the sum."""
 
-    def __init__(self, world: int) -> None:
-        self._barrier = threading.Barrier(world, timeout=SECONDS)
+    def __init__(self, world: int, seconds: float = SECONDS) -> None:
+        self._barrier = threading.Barrier(world, timeout=seconds)
         self._given: dict[int, Tensor] = {}
 
-    def all_reduce(self, tensor: Tensor, rank: int) -> None:
-        """Replaces `tensor` by the sum of those of all ranks, added in the order of the ranks."""
+    def all_reduce(self, tensor: Tensor, rank: int, op: str = "sum") -> None:
+        """Replaces `tensor` by the sum of those of all ranks, added in their order, or by the larger of each entry."""
+        if op not in OPERATIONS:
+            raise ValueError(f"op must be 'sum' or 'max', got {op!r}")
         self._given[rank] = tensor.detach().clone()
         self._barrier.wait()
-        total = sum(self._given[r] for r in sorted(self._given))
+        given = [self._given[r] for r in sorted(self._given)]
+        total = sum(given) if op == "sum" else torch.stack(given).amax(0)
         self._barrier.wait()
         with torch.no_grad():
             tensor.copy_(total)
@@ -42,15 +46,17 @@ class SumInMemory:
 
 def in_ranks(
     world: int,
-    work: Callable[[int, Callable[[Tensor], None]], object],
+    work: Callable[[int, Callable[..., None]], object],
     *,
     simulated: bool = False,
     language: str = "en",
+    seconds: float = SECONDS,
 ) -> list[object]:
     """`work(rank, all_reduce)` in `world` threads at once -> what each returns, in the order of the ranks.
 
-    `all_reduce(tensor)` replaces a tensor by its sum over the ranks, in place; every rank must call it as often as
-    the others. With `simulated`, or where gloo cannot bind (a warning says so), the sum is taken in memory.
+    `all_reduce(tensor)` replaces a tensor by its sum over the ranks, in place, `all_reduce(tensor, "max")` by the
+    larger of each entry; every rank must call it as often as the others, who wait `seconds` for it. With `simulated`,
+    or where gloo cannot bind (a warning says so), the sum is taken in memory.
     Raises what the first rank that failed has raised; TypeError or ValueError for what is no number of ranks.
 
     >>> def work(rank, all_reduce):
@@ -69,7 +75,7 @@ def in_ranks(
             en = f"gloo cannot bind to a network address ({error}); the sum is taken in memory, with the same result"
             warnings.warn(in_language(language, zh, en), stacklevel=2)
             simulated = True
-    memory, store = SumInMemory(world), None if simulated else dist.HashStore()
+    memory, store = SumInMemory(world, seconds), None if simulated else dist.HashStore()
     results: list[object] = [None] * world
     failed: list[BaseException] = []
 
@@ -77,10 +83,11 @@ def in_ranks(
         group = None
         try:
             if simulated:
-                results[rank] = work(rank, lambda tensor: memory.all_reduce(tensor, rank))
+                results[rank] = work(rank, lambda tensor, op="sum": memory.all_reduce(tensor, rank, op))
             else:
-                group = _group(store, rank, world)
-                results[rank] = work(rank, lambda tensor: group.allreduce([tensor.detach()]).wait())
+                group = _group(store, rank, world, seconds)
+                reduce = group.allreduce
+                results[rank] = work(rank, lambda tensor, op="sum": reduce([tensor.detach()], OPERATIONS[op]).wait())
         except BaseException as error:
             failed.append(error)
             memory.abort()
@@ -96,6 +103,6 @@ def in_ranks(
     return results
 
 
-def _group(store, rank: int, world: int):
+def _group(store, rank: int, world: int, seconds: float = SECONDS):
     """The process group of one rank, on a store that all ranks share."""
-    return dist.ProcessGroupGloo(dist.PrefixStore("g", store), rank, world, timedelta(seconds=SECONDS))
+    return dist.ProcessGroupGloo(dist.PrefixStore("g", store), rank, world, timedelta(seconds=seconds))

@@ -138,4 +138,6 @@ def assert_labels_at_the_ends_of_bars(explorer: Explorer, name: str, rows: int) 
 def ends(control: ipywidgets.Widget) -> list:
     if hasattr(control, "options"):
         return [value for _, value in control.options]
+    if isinstance(control.value, bool):
+        return [False, True]
     return [control.min, control.value, control.max]

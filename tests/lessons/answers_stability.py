@@ -104,71 +104,6 @@ LOG_SOFTMAX = [
 ]
 
 
-def to_common(M1, S1, M2, S2):
-    M = torch.where(M1 > M2, M1, M2)
-    return M, S1 * torch.exp(M1 - M), S2 * torch.exp(M2 - M)
-
-
-LN2 = math.log(2)
-
-
-def larger(M1, M2):
-    return torch.where(M1 > M2, M1, M2)
-
-
-def merged_around(shift):
-    """Both sums brought to `shift` of the two maxima."""
-
-    def merge(M1, S1, M2, S2):
-        c = shift(M1, M2)
-        return c + torch.log(S1 * torch.exp(M1 - c) + S2 * torch.exp(M2 - c))
-
-    return merge
-
-
-MERGE = [
-    (lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 + S2), "added as they are"),
-    (
-        lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 * torch.exp(M1 - larger(M1, M2)) + S2),
-        "only one of the sums",
-    ),
-    (lambda M1, S1, M2, S2: M1 + torch.log(S1 + S2 * torch.exp(M2 - M1)), "M1 was taken for M"),
-    (lambda M1, S1, M2, S2: M2 + torch.log(S1 * torch.exp(M1 - M2) + S2), "M2 was taken for M"),
-    (lambda *pairs: to_common(*pairs)[0] + torch.log2(sum(to_common(*pairs)[1:])), "not to base e"),
-    (lambda M1, S1, M2, S2: torch.logaddexp2((M1 + S1.log()) / LN2, (M2 + S2.log()) / LN2), "not to base e"),
-    (lambda M1, S1, M2, S2: M1 + M2 + torch.log(S1 + S2), "the two maxima were added up"),
-    (lambda *pairs: pairs[0] + pairs[2] + torch.log(sum(to_common(*pairs)[1:])), "the two maxima were added up"),
-    (lambda M1, S1, M2, S2: (M1 + torch.log(S1) + M2 + torch.log(S2)) / 2, "the two logsumexps were averaged"),
-    (
-        lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 + S2 * torch.exp(M2 - larger(M1, M2))),
-        "only one of the sums",
-    ),
-    (merged_around(lambda M1, M2: torch.where(M1 < M2, M1, M2)), "the smaller of the two maxima"),
-    (merged_around(lambda M1, M2: max(M1.max(), M2.max())), "one maximum was used for all rows"),
-    (merged_around(lambda M1, M2: torch.stack([M1, M2]).mean(0)), "the mean of the two maxima"),
-    (
-        lambda M1, S1, M2, S2: (
-            larger(M1, M2) + torch.log(S1 * torch.exp(larger(M1, M2) - M1) + S2 * torch.exp(larger(M1, M2) - M2))
-        ),
-        "the exponent is turned around",
-    ),
-    (
-        lambda M1, S1, M2, S2: (
-            larger(M1, M2) + torch.log(S1 * torch.exp(M2 - larger(M1, M2)) + S2 * torch.exp(M1 - larger(M1, M2)))
-        ),
-        "changed places",
-    ),
-    (lambda *pairs: torch.log(sum(to_common(*pairs)[1:])), "M was not added back"),
-    (lambda M1, S1, M2, S2: torch.log(S1 * torch.exp(M1) + S2 * torch.exp(M2)), "without subtracting M"),
-    (lambda M1, S1, M2, S2: M1 + torch.log(S1) + M2 + torch.log(S2), "the two logsumexps were added"),
-    (lambda M1, S1, M2, S2: larger(M1 + torch.log(S1), M2 + torch.log(S2)), "the larger of the two logsumexps"),
-    (lambda *pairs: sum(to_common(*pairs)[1:]), "no logarithm was taken"),
-    (lambda *pairs: sum(to_common(*pairs)), "no logarithm was taken"),
-    (lambda *pairs: torch.stack([to_common(*pairs)[0], sum(to_common(*pairs)[1:])]), "this is the pair (M, S)"),
-    (lambda M1, S1, M2, S2: M1 + torch.log(S1), "the value is wrong"),
-]
-
-
 def lse(z):
     return z.logsumexp(1, keepdim=True)
 
@@ -289,41 +224,6 @@ LOG_SOFTMAX_ATTACK = [
     lambda z: z - z.norm(dim=1, keepdim=True),
     lambda z: z - torch.logsumexp(z, 1, keepdim=True) + 1e-3,
     lambda z: torch.log(torch.softmax(z.double(), 0)),
-]
-MERGE_ATTACK = [
-    lambda M1, S1, M2, S2: torch.log(torch.exp(M1) * S1 + torch.exp(M2) * S2),
-    lambda M1, S1, M2, S2: torch.log(torch.exp(M1) + torch.exp(M2)),
-    lambda M1, S1, M2, S2: torch.logaddexp(M1, M2),
-    lambda M1, S1, M2, S2: torch.logaddexp(M1, M2) + torch.log(S1 + S2),
-    lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(torch.maximum(S1, S2)),
-    lambda M1, S1, M2, S2: larger(M1, M2) + torch.log((S1 + S2) / 2),
-    lambda M1, S1, M2, S2: larger(M1, M2) + S1 * torch.exp(M1 - larger(M1, M2)) + S2 * torch.exp(M2 - larger(M1, M2)),
-    lambda M1, S1, M2, S2: larger(M1, M2) - torch.log(sum(to_common(M1, S1, M2, S2)[1:])),
-    lambda M1, S1, M2, S2: larger(M1, M2) * torch.log(sum(to_common(M1, S1, M2, S2)[1:])),
-    lambda M1, S1, M2, S2: torch.max(M1.max(), M2.max()) + torch.log(sum(to_common(M1, S1, M2, S2)[1:])),
-    lambda M1, S1, M2, S2: M1 + torch.log(sum(to_common(M1, S1, M2, S2)[1:])),
-    lambda M1, S1, M2, S2: M2 + torch.log(sum(to_common(M1, S1, M2, S2)[1:])),
-    lambda M1, S1, M2, S2: M1 + torch.log(S1) + torch.log1p(torch.exp(M2 + torch.log(S2) - M1 - torch.log(S1))),
-    lambda M1, S1, M2, S2: M2 + torch.log(S2 + S1 * torch.exp(M1 - M2)),
-    lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1) + torch.log(S2),
-    lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 * S2),
-    lambda M1, S1, M2, S2: M1 * S1 + M2 * S2,
-    lambda M1, S1, M2, S2: torch.log(S1) + torch.log(S2),
-    lambda M1, S1, M2, S2: max(M1, M2) + torch.log(S1 + S2),
-    lambda M1, S1, M2, S2: merged_around(lambda a, b: a.abs().maximum(b.abs()))(M1, S1, M2, S2),
-    lambda M1, S1, M2, S2: (
-        merged_around(lambda a, b: larger(a, b))(M1, S1, M2, S2).nan_to_num(neginf=0.0, nan=0.0) + 1e-3
-    ),
-    lambda M1, S1, M2, S2: merged_around(larger)(M1, S1, M2, S2).unsqueeze(1),
-    lambda M1, S1, M2, S2: merged_around(larger)(M1, S1, M2, S2).sum(),
-    lambda M1, S1, M2, S2: merged_around(larger)(M1.clamp(-700, 700), S1, M2.clamp(-700, 700), S2),
-    lambda M1, S1, M2, S2: torch.where(M1 > M2, M1 + torch.log(S1), M2 + torch.log(S2)),
-    lambda M1, S1, M2, S2: torch.where(S1 == 0, M2, torch.where(S2 == 0, M1, merged_around(larger)(M1, S1, M2, S2))),
-    lambda M1, S1, M2, S2: merged_around(lambda a, b: (a * S1 + b * S2) / (S1 + S2))(M1, S1, M2, S2),
-    lambda M1, S1, M2, S2: (merged_around(larger)(M1, S1, M2, S2), S1 + S2),
-    lambda M1, S1, M2, S2: (
-        larger(M1, M2) + torch.log(S1 * torch.exp(M1 - larger(M1, M2)) + S2 * torch.exp(M1 - larger(M1, M2)))
-    ),
 ]
 Z_ATTACK = [
     lambda z, c: 2 * c * lse(z) * z.softmax(1) / z.shape[-1],
@@ -477,30 +377,6 @@ LOG_SOFTMAX_RIGHT = [
 ]  # fmt: skip
 
 
-def merge_loop(M1, S1, M2, S2):
-    out = []
-    for m1, s1, m2, s2 in zip(M1.tolist(), S1.tolist(), M2.tolist(), S2.tolist(), strict=True):
-        m = max(m1, m2)
-        out.append(m + math.log(s1 * math.exp(m1 - m) + s2 * math.exp(m2 - m)))
-    return out
-
-
-MERGE_RIGHT = [
-    lambda M1, S1, M2, S2: torch.stack([M1 + S1.log(), M2 + S2.log()]).logsumexp(0),
-    lambda M1, S1, M2, S2: torch.logaddexp(M1 + S1.log(), M2 + S2.log()),
-    merged_around(torch.maximum), merged_around(larger), merge_loop,
-    merged_around(lambda a, b: torch.stack([a, b]).amax(0)),
-    merged_around(lambda a, b: torch.max(a, b)),
-    merged_around(lambda a, b: torch.where(a >= b, a, b)),
-    lambda M1, S1, M2, S2: merged_around(torch.maximum)(M1.float(), S1.float(), M2.float(), S2.float()),
-    lambda M1, S1, M2, S2: np.logaddexp(M1.numpy() + np.log(S1.numpy() + 0.0), M2.numpy() + np.log(S2.numpy())),
-    lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(
-        (torch.stack([S1, S2], 1) * torch.exp(torch.stack([M1, M2], 1) - larger(M1, M2)[:, None])).sum(1)),
-    lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(
-        torch.stack([S1, S2], 1).float().mul(torch.exp(torch.stack([M1, M2], 1) - larger(M1, M2)[:, None])).sum(1)),
-]  # fmt: skip
-
-
 def z_loops(z, c):
     T, V = z.shape
     out = torch.zeros(T, V)
@@ -546,14 +422,12 @@ def any_name(answers):
 WRONG = {
     "stability.logsumexp": LOGSUMEXP + any_name(LSE_ATTACK),
     "stability.log_softmax": LOG_SOFTMAX + any_name(LOG_SOFTMAX_ATTACK),
-    "stability.merge": MERGE + any_name(MERGE_ATTACK),
     "stability.lost_ratio": [((value,), said) for value, said in LOSING_NONE],
     "stability.z_gradient": Z_GRADIENT + any_name(Z_ATTACK),
 }
 RIGHT = {
     "stability.logsumexp": LSE_RIGHT,
     "stability.log_softmax": LOG_SOFTMAX_RIGHT,
-    "stability.merge": MERGE_RIGHT,
     "stability.lost_ratio": [(value,) for value in LOSING],
     "stability.z_gradient": Z_RIGHT,
 }

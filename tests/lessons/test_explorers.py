@@ -22,6 +22,7 @@ from helpers.lessons.gradient_accumulation.explore import curves, skyline
 from helpers.lessons.one_loss.explore import ballot
 from helpers.lessons.softmax.explore import temperature
 from helpers.lessons.stability.explore import cliff
+from helpers.lessons.vocabulary.explore import staircase
 from helpers.tiny_lm import TinyLM, vocabulary
 from tests.classroom.explorers import animated, assert_drawn_as_if_anew, assert_words_have_room, live_picture, moved
 from tests.classroom.test_drawing import ODD
@@ -57,6 +58,15 @@ EXPLORERS: dict[str, tuple[Callable[[], Explorer], list[dict]]] = {
         [{"n1": 8, "n2": 1, "m1": 6.0, "m2": 0.0}, {"n1": 2, "n2": 4, "n3": 6, "n4": 8, "m1": 3.0, "m2": 1.0}],
     ),
     "skyline of two": (lambda: skyline([4, 3], [0.9, 1.3], highest=2.0), [{"n1": 3, "m2": 2.0}]),
+    "staircase": (
+        staircase,
+        [
+            {"T": 32768, "V": 151936, "keep": True},
+            {"method": "chunks", "parts": 16},
+            {"method": "checkpoint", "keep": True, "D": 4096},
+            {"method": "forward", "parts": 4, "T": 512, "V": 32000},
+        ],
+    ),
     "curves": (three_runs, [{"step": 0}, {"step": 20}]),
 }
 every = pytest.mark.parametrize("name", EXPLORERS)

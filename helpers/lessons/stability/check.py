@@ -22,9 +22,8 @@ from helpers.classroom.grading import (
 from helpers.classroom.values import as_tensor
 from helpers.lessons.stability.log_softmax import log_softmax
 from helpers.lessons.stability.logsumexp import logsumexp
-from helpers.lessons.stability.merging import merge
 
-__all__ = ["log_softmax", "logsumexp", "lost_ratio", "merge", "z_gradient"]
+__all__ = ["log_softmax", "logsumexp", "lost_ratio", "z_gradient"]
 
 
 @finding

@@ -1,4 +1,4 @@
-"""Exercise 3 of lesson 03: two halves of a vocabulary, each with its maximum and its sum, merged."""
+"""Exercise 4 of lesson 07: two halves of a vocabulary, each with its maximum and its sum, merged."""
 
 import math
 from collections.abc import Callable
@@ -13,7 +13,7 @@ __all__ = ["merge"]
 
 @exercise
 def merge() -> Exercise:
-    """Exercise 3: (M1, S1) and (M2, S2), each (T,), of the two halves of each row -> logsumexp of the rows (T,)."""
+    """Exercise 4: (M1, S1) and (M2, S2), each (T,), of the two halves of each row -> logsumexp of the rows (T,)."""
 
     def truth(M1: Tensor, S1: Tensor, M2: Tensor, S2: Tensor) -> Tensor:
         return torch.logaddexp(M1 + S1.log(), M2 + S2.log())
