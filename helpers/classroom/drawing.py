@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from helpers.classroom.bilingual import FAMILY, register_font
 
-__all__ = ["BLUE", "GREY", "INK", "ORANGE", "PALE", "RED", "canvas", "house_style", "labelled_bars", "number"]
+__all__ = ["BLUE", "GREY", "INK", "NAMED", "ORANGE", "PALE", "RED", "canvas", "house_style", "labelled_bars", "number"]
 
 # A colour has one meaning in all lessons:
 INK = "#1a1a1a"  # words, axes, curves, what is given or true, and where the controls stand
@@ -19,6 +19,7 @@ RED = "#cf4a3a"  # wrong: counts too much, or is not what it should be
 ORANGE = "#e08a00"  # the target
 GREY = "#bdbdbd"  # nothing: padding, and numbers that a dtype cannot hold
 PALE = "#d3e0ee"  # counts too little, or not at all
+NAMED = {INK: "ink", BLUE: "blue", RED: "red", ORANGE: "orange", GREY: "grey", PALE: "pale"}  # for pages
 # From dark to light, so that they survive a grey projector. The light ones have less than 3 : 1 on white, so what
 # they fill has an edge of INK, and no line is drawn in them.
 EDGED = (ORANGE, GREY, PALE)

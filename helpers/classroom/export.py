@@ -27,8 +27,7 @@ EXPORTED = "application/vnd.loss-lab.explorer+json"
 MOST_STATES = 1500
 POINTS = 72  # to an inch, as SVG counts
 # Colours become variables of the page, which has another set of them where it is dark.
-COLOURS = {getattr(house, name): name.lower() for name in ("INK", "BLUE", "RED", "ORANGE", "GREY", "PALE")}
-COLOURS |= {"#ffffff": "paper", "#000000": "ink"}
+COLOURS = house.NAMED | {"#ffffff": "paper", "#000000": "ink"}
 _known: dict[str, tuple[str, str]] = {}  # states by what they depend on: a lesson shows one explorer several times
 
 

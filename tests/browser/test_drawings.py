@@ -12,6 +12,7 @@ from helpers.classroom.export import exported
 from helpers.lessons.cross_entropy.explore import surprise
 from helpers.lessons.gradient_accumulation.explore import skyline
 from helpers.lessons.softmax.explore import temperature
+from helpers.lessons.vocabulary.explore import staircase
 from tests.browser import lab
 
 pytestmark = pytest.mark.skipif(not lab.CHROMIUM, reason="there is no Chromium")
@@ -21,6 +22,7 @@ DRAWN = {
     "skyline of two": lambda: skyline([4, 3], [0.9, 1.3], highest=2.0),
     "temperature": temperature,
     "surprise": surprise,
+    "staircase": staircase,
 }
 NUMBER = re.compile(r"[+−-]?\d+(?:\.\d+)?")
 TEXTS = """([data, states]) => {

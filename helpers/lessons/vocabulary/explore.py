@@ -6,7 +6,7 @@ import ipywidgets
 from matplotlib.patches import Patch, Polygon
 
 from helpers.classroom.bilingual import say
-from helpers.classroom.drawing import BLUE, GREY, INK, ORANGE, PALE, RED, canvas, house_style
+from helpers.classroom.drawing import BLUE, GREY, INK, NAMED, ORANGE, PALE, RED, canvas, house_style
 from helpers.classroom.explorer import Explorer, sized
 from helpers.lessons.vocabulary.stairs import BYTES, METHODS, TENSORS, stairs
 
@@ -63,6 +63,15 @@ def staircase() -> Explorer:
     ]  # fmt: skip
     figure.legend(handles=shown + lines, bbox_to_anchor=(0.652, 0.9), **legend)
 
+    words = {
+        "chunk": say("每块词元", "tokens in a chunk"),
+        "copy": say("一份分数", "one copy of the logits"),
+        "peak": say("峰值", "peak"),
+        "copies": say("份", "copies"),
+        "at": say("在", "at"),
+        "card": say("卡", "card"),
+    }
+
     def draw(T: int, V: int, D: int, parts: int, method: str, keep: bool) -> str:
         chunk = T // parts
         steps = stairs(T, V, D, chunk, method, keep)
@@ -88,11 +97,11 @@ def staircase() -> Explorer:
         tokens = chunk if method != "whole" else T
         return "\n".join(
             [
-                f"T = {T}, V = {V}, D = {D}, {say('每块词元', 'tokens in a chunk')} = {tokens}",
-                f"{say('一份分数', 'one copy of the logits')} = {copy / GIB:.2f} GiB",
-                f"{say('峰值', 'peak')} = {peak / GIB:.2f} GiB = {peak / copy:.2f} {say('份', 'copies')}, "
-                f"{say('在', 'at')} {steps[at][0]}",
-                f"dW + dh = {both / GIB:.2f} GiB, {say('卡', 'card')} = {CARD} GiB",
+                f"T = {T}, V = {V}, D = {D}, {words['chunk']} = {tokens}",
+                f"{words['copy']} = {copy / GIB:.2f} GiB",
+                f"{words['peak']} = {peak / GIB:.2f} GiB = {peak / copy:.2f} {words['copies']}, "
+                f"{words['at']} {steps[at][0]}",
+                f"dW + dh = {both / GIB:.2f} GiB, {words['card']} = {CARD} GiB",
             ]
         )
 
@@ -107,9 +116,12 @@ def staircase() -> Explorer:
         options = [(form.format(one), one) for one in values]
         return ipywidgets.SelectionSlider(options=options, value=value, description=label, **sized(60, 300))
 
+    colours = {name: NAMED[colour] for name, colour in COLOURS.items()}
+    drawing = {"name": "staircase", "colours": colours, "card": CARD, "scales": scales(), "words": words}
     return Explorer(
         figure,
         draw,
+        drawing=drawing,
         T=choice("T", TOKENS, 8192),
         V=choice("V", CLASSES, 256000),
         D=choice("D", FEATURES, 2048),
