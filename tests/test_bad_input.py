@@ -995,5 +995,6 @@ def test_every_check_on_every_odd_answer(imports, answer, call, capsys):
             print("here")
             return right(*arguments)
 
-        assert verdict(check, in_lists, capsys).startswith("✓")
+        if "rank_loss" not in name:  # whose answer has to stay in the graph
+            assert verdict(check, in_lists, capsys).startswith("✓")
         assert verdict(check, loud, capsys).startswith("✓")

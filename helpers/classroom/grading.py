@@ -1,21 +1,50 @@
 """How an answer is graded: against the truth, on small inputs first, and by name where the mistake is known.
 
 A known mistake is not recognised by its looks. It is a function of its own: an answer that is wrong, and gives what
-that function gives on every input, has made that mistake.
+that function gives, has made that mistake. To add an exercise, write in `helpers/lessons/<topic>/check.py`
+
+    @exercise
+    def double() -> Exercise:
+        \"\"\"Exercise 6: x (T,) -> 2x (T,).\"\"\"
+
+        def truth(x: Tensor) -> Tensor:
+            return 2 * x
+
+        mistakes = [Mistake("少了一半", "half of it is missing", lambda x: x)]
+        return Exercise(truth, [(torch.tensor([1.0]),)], mistakes, ("一组", "one input"))
+
+and in the notebook `check.double(my_double)`; an exercise that asks for an example instead of a function is a
+`@finding`. Then add its answers, wrong and right, to `tests/lessons/answers_<topic>.py`. `EXERCISES` holds them all.
 """
 
-import dis
-import inspect
-import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
 
-from helpers.classroom.bilingual import say
+from helpers.classroom.faults import diagnosis, fault_of, said
+from helpers.classroom.learner import awaits, returns_something
+from helpers.classroom.running import Run, run, undisturbed
+from helpers.classroom.values import literal
+from helpers.classroom.verdicts import Verdict, article, refused, right, waiting, wrong
 
-__all__ = ["Mistake", "grade", "refused", "right", "waiting", "wrong"]
+__all__ = [
+    "AUTOGRAD",
+    "EXERCISES",
+    "Exercise",
+    "Mistake",
+    "Recipe",
+    "Verdict",
+    "exercise",
+    "finding",
+    "refused",
+    "right",
+    "wrong",
+]
+
+AUTOGRAD = {"engine_run_backward": "autograd", "make_dual": "autograd"}  # for `without`
+EXERCISES: dict[str, "Check"] = {}
 
 
 class Mistake:
@@ -25,143 +54,129 @@ class Mistake:
         self.zh, self.en, self.functions = zh, en, functions
 
 
-def grade(
-    answer: Callable, truth: Callable, cases: Sequence[tuple], mistakes: Sequence[Mistake], tested: tuple[str, str]
-) -> None:
-    """Print ○, ✓ or ✗ for the learner's function `answer`.
+class Recipe:
+    """A case too large to print: the code that makes its arguments, run here and shown as it is."""
 
-    truth: the right function; cases: its arguments, the smallest first; tested: what they cover, in both languages.
+    def __init__(self, code: str):
+        self.code = code
+
+    def arguments(self, names: Sequence[str]) -> tuple:
+        made: dict[str, Any] = {"torch": torch}
+        with undisturbed(torch.float32):  # as in the learner's cell
+            exec(self.code, made)
+        return tuple(made[name] for name in names)
+
+
+@dataclass(frozen=True)
+class Exercise:
+    """What an answer is graded by.
+
+    truth: the right function, whose parameters give the arguments their names;
+    cases: its arguments, the smallest first; tested: what they cover, in both languages;
+    without: functions that the exercise forbids, and how they are called in the verdict;
+    gradient_of: the number of the argument whose gradient is compared too;
+    also: a last look at runs without a fault.
     """
-    if answer is ... or (inspect.isfunction(answer) and is_empty(answer)):
-        waiting()
-    elif not callable(answer):
-        wrong(
-            f"交来的是 {type(answer).__name__}，要的是函数本身，不带括号",
-            f"this is a {type(answer).__name__}; hand over the function itself, without calling it",
-        )
-    else:
-        for case in cases:
-            if fault := fault_of(answer, truth, case):
-                return wrong(*fault, *diagnosis(answer, truth, cases, mistakes))
-        right(*tested)
+
+    truth: Callable
+    cases: Sequence[tuple | Recipe]
+    mistakes: Sequence[Mistake]
+    tested: tuple[str, str]
+    without: Mapping[str, str] = field(default_factory=dict)
+    gradient_of: int | None = None
+    also: Callable[[Sequence[tuple], Sequence[Run]], Verdict | None] | None = None
+
+    def names(self) -> tuple[str, ...]:
+        """The names of the arguments; options of the truth that no case sets come after them."""
+        return self.truth.__code__.co_varnames[: self.truth.__code__.co_argcount]
+
+    def arguments(self) -> list[tuple]:
+        return [case.arguments(self.names()) if isinstance(case, Recipe) else case for case in self.cases]
+
+    def shown(self, number: int) -> list[str]:
+        """The arguments of a case, each on a line that can be pasted into a cell, or the code that makes them."""
+        case = self.cases[number]
+        if isinstance(case, Recipe):
+            return case.code.strip().splitlines()
+        return [f"{name} = {literal(value)}" for name, value in zip(self.names(), case, strict=False)]
 
 
-def waiting() -> None:
-    print("○ " + say("等你作答", "awaiting your answer"))
+class Check:
+    """An exercise by its name: called with an answer it prints the verdict."""
+
+    def __init__(self, make: Callable, judge: Callable[..., tuple[Verdict, str]], mistakes: Callable[[], list]):
+        self.__name__, self.__doc__, self.__module__ = make.__name__, make.__doc__, make.__module__
+        self.judge, self.mistakes = judge, mistakes
+        EXERCISES[f"{make.__module__.split('.')[-2]}.{make.__name__}"] = self
+
+    def __call__(self, *answers: Any) -> None:
+        verdict, printed = self.judge(*answers)
+        text = f"{printed.rstrip()}\n{verdict}" if printed.strip() else str(verdict)
+        try:
+            print(text)
+        except UnicodeEncodeError as error:  # a console of another code page, GBK has √ and ×
+            text = text.replace("✓", "√").replace("✗", "×").replace("−", "-")
+            print(text.encode(error.encoding, "replace").decode(error.encoding))
 
 
-def right(zh: str, en: str) -> None:
-    print("✓ " + say(f"通过：{zh}", f"right: {en}", "\n  "))
+def exercise(make: Callable[[], Exercise]) -> Check:
+    """Register an exercise that asks for a function."""
+
+    def judge(answer: Any) -> tuple[Verdict, str]:
+        with undisturbed():
+            return graded(answer, make())
+
+    return Check(make, judge, lambda: make().mistakes)
 
 
-def wrong(zh: str, en: str, *details: str) -> None:
-    print("\n  ".join(["✗ " + say(zh, en, "\n  "), *details]))
+def finding(make: Callable[..., Verdict]) -> Check:
+    """Register an exercise that asks for an example: `make` judges the values handed in."""
+
+    def judge(*answers: Any) -> tuple[Verdict, str]:
+        if any(answer is ... for answer in answers):
+            return waiting(), ""
+        with undisturbed():
+            return make(*answers), ""
+
+    return Check(make, judge, list)
 
 
-def refused(answer: Any, zh: str, en: str) -> None:
-    """Print ✗ for an answer of another kind than the one wanted, with its shape, or its type if it is no tensor."""
-    tensor = as_tensor(answer)
-    wrong(zh, en, f"{say('得到', 'got')}: {type(answer).__name__ if tensor is None else tuple(tensor.shape)}")
+def graded(answer: Any, exercise: Exercise) -> tuple[Verdict, str]:
+    """The verdict on a function, and what it printed on the input that the verdict speaks of."""
+    if awaits(answer):
+        return waiting(), ""
+    if not callable(answer):
+        name = type(answer).__name__
+        en = f"this is {article(name)} {name}; hand over the function itself, without calling it"
+        return wrong(f"交来的是 {name}，要的是函数本身，不带括号", en), ""
+    cases = exercise.arguments()
+    runs = runs_of(answer, cases, exercise.gradient_of)
+    for number, (case, one) in enumerate(zip(cases, runs, strict=True)):
+        if fault := fault_of(answer, exercise, number, case, one):
+            forgotten = one.value is None and one.error is None and not returns_something(answer)
+            name = [] if forgotten else diagnosis(exercise, cases, runs, number)
+            return wrong(*fault, *name), one.printed
+    if exercise.also and (verdict := exercise.also(cases, runs)):
+        return verdict, runs[0].printed
+    for name in sorted({name.strip("_") for one in runs for name in one.calls} & set(exercise.without)):
+        used = exercise.without[name]
+        zh = f"结果对了，用的却是现成的 {used}；这道题要自己写出来"
+        en = f"the result is right, by a ready-made {used}; this exercise asks you to build it yourself"
+        return Verdict("○", zh, en), runs[0].printed
+    return right(*exercise.tested), runs[0].printed
 
 
-def is_empty(function: Callable) -> bool:
-    """Whether the body is still `...`, a docstring or `pass`."""
-    operations = {instruction.opname for instruction in dis.get_instructions(function)}
-    constants = {constant for constant in function.__code__.co_consts if constant is not None}
-    return operations <= {"RESUME", "NOP", "LOAD_CONST", "RETURN_VALUE", "RETURN_CONST"} and constants <= {
-        function.__doc__
-    }
+def runs_of(answer: Callable, cases: Sequence[tuple], gradient_of: int | None = None) -> list[Run]:
+    """One run a case in float64; from the first on that raises there and not in float32, all in float32.
 
-
-def fault_of(answer: Callable, truth: Callable, case: tuple) -> tuple[str, ...] | None:
-    """What is wrong with the answer to one case, in both languages and in detail; None if nothing is."""
-    arguments = copy(case)
-    got, want = outcome(answer, arguments), truth(*copy(case))
-    names = inspect.signature(truth).parameters  # and options, which no case sets
-    details = [f"{name} = {show(value)}" for name, value in zip(names, case, strict=False)]
-    if isinstance(got, Exception):
-        line = line_in(answer, got)
-        return f"第 {line} 行出错", f"line {line} raised an error", *details, f"{type(got).__name__}: {got}"
-    if not all(same(before, after) for before, after in zip(case, arguments, strict=True)):
-        return "函数改动了传入的参数，先复制再改", "the function changes its argument; copy it first", *details
-    details += [f"{say('得到', 'got')}: {show(got)}", f"{say('应为', 'should be')}: {show(want)}"]
-    if got is None:
-        return "函数没有返回值，少了 return 吗？", "the function returns nothing; is a return missing?", *details[:-2]
-    value = as_tensor(got)
-    if value is None:
-        name = type(got).__name__
-        return (
-            f"返回的是 {name}，不是实数张量",
-            f"the function returns a {name}, not a tensor of real numbers",
-            *details,
-        )
-    if value.shape != want.shape:
-        shapes = tuple(value.shape), tuple(want.shape)
-        return "形状是 {}，应为 {}".format(*shapes), "the shape is {} and should be {}".format(*shapes), *details
-    if not same(value, want):
-        return "数值不对", "the value is wrong", *details
-    return None
-
-
-def diagnosis(answer: Callable, truth: Callable, cases: Sequence[tuple], mistakes: Sequence[Mistake]) -> list[str]:
-    """The name of the mistake that gives what `answer` gives on every case, if there is one."""
-    given = [outcome(answer, copy(case)) for case in cases]
-    for mistake in mistakes:
-        for function in mistake.functions:
-            if all(same(got, outcome(function, copy(case))) for got, case in zip(given, cases, strict=True)):
-                return ["→ " + say(mistake.zh, mistake.en, "\n    ")]
-    return []
-
-
-def outcome(function: Callable, arguments: tuple) -> Any:
-    """What the function returns, or the exception that it raises."""
-    try:
-        result = function(*arguments)
-    except Exception as error:
-        return error
-    return result.detach() if isinstance(result, Tensor) else result
-
-
-def same(one: Any, other: Any) -> bool:
-    """Whether two outcomes are equal: exceptions by type, numbers to five digits, nan being equal to nan."""
-    if isinstance(one, Exception) or isinstance(other, Exception):
-        return type(one) is type(other)
-    one, other = as_tensor(one), as_tensor(other)
-    if one is None or other is None or one.shape != other.shape:
-        return False
-    return torch.allclose(one.double(), other.double(), rtol=1e-5, atol=1e-7, equal_nan=True)
-
-
-def as_tensor(value: Any) -> Tensor | None:
-    """A number, a list of numbers, an array or a dense tensor as a real tensor on the CPU; None for anything else."""
-    if value is None or isinstance(value, (str, bytes, bool)):
-        return None
-    try:
-        tensor = torch.as_tensor(value).detach().cpu()
-    except (TypeError, ValueError, RuntimeError, OverflowError):  # among them a meta tensor, which has no data
-        return None
-    return None if tensor.is_complex() or tensor.is_sparse else tensor
-
-
-def copy(case: tuple) -> tuple:
-    return tuple(value.clone() if isinstance(value, Tensor) else value for value in case)
-
-
-def show(value: Any) -> str:
-    """A value on one line, numbers to six digits, and no longer than a line can be read."""
-    tensor = as_tensor(value) if isinstance(value, Tensor) else None
-    text = shortened(value if tensor is None else tensor.tolist())
-    return text if len(text) <= 160 else text[:157] + "..."
-
-
-def shortened(value: Any) -> str:
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(shortened, value)) + "]"
-    return f"{value:.6g}" if isinstance(value, float) else " ".join(repr(value).split())
-
-
-def line_in(function: Callable, error: Exception) -> int:
-    """The line of the learner's cell, counted from 1, where the error arose."""
-    file = function.__code__.co_filename if inspect.isfunction(function) else None
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
-    return lines[-1] if lines else 1
+    The lessons' own tensors are float32, and what works on them is right.
+    """
+    dtype, runs, tried = torch.float64, [], False
+    for case in cases:
+        one = run(answer, case, dtype, gradient_of)
+        if one.error and not tried:
+            tried, again = True, run(answer, case, torch.float32, gradient_of)
+            if again.error is None or any(word in said(one.error).lower() for word in ("dtype", "double", "float")):
+                dtype, one = torch.float32, again
+        runs.append(one)
+    return runs

@@ -1,52 +1,30 @@
-"""What the tests of all exercises share."""
+"""What the tests of all exercises share: the tables of answers, and the verdict on one."""
 
-from collections.abc import Callable, Iterable
+import importlib
+from pathlib import Path
 
-import pytest
+from helpers.classroom.bilingual import language, set_language
+from helpers.classroom.grading import EXERCISES, Check
 
-from helpers.classroom import grading
-from helpers.classroom.bilingual import set_language
-
-
-def verdict(exercise, *answers, capsys) -> str:
-    """What the exercise prints, in English, when these answers are handed in."""
-    set_language("en")
-    exercise(*answers)
-    return capsys.readouterr().out
+LESSONS = Path(__file__).parent.parent / "lessons"
+TABLES = [importlib.import_module(f"tests.lessons.{path.stem}") for path in sorted(LESSONS.glob("answers_*.py"))]
+for _path in sorted((Path(__file__).parents[2] / "helpers" / "lessons").glob("*/check.py")):
+    importlib.import_module(f"helpers.lessons.{_path.parent.name}.check")
 
 
-def assert_right(exercise, *answers, capsys) -> None:
-    assert verdict(exercise, *answers, capsys=capsys).startswith("✓")
+def check_of(name: str) -> Check:
+    return EXERCISES[name]
 
 
-def assert_wrong(said: str, exercise, *answers, capsys) -> None:
-    """The answers are refused, and it is said why."""
-    printed = verdict(exercise, *answers, capsys=capsys)
-    assert printed.startswith("✗")
-    assert said in printed
+def judged(check: Check, answer: object) -> tuple[str, str]:
+    """The mark and the whole verdict in English; an answer that is a tuple hands in several values."""
+    verdict, _ = check.judge(*(answer if isinstance(answer, tuple) else (answer,)))
+    return verdict.mark, in_language(verdict, "en")
 
 
-def unused_mistakes(exercise: Callable, answers: Iterable, patch: pytest.MonkeyPatch) -> list[str]:
-    """The functions, as "mistake: number", by which an exercise knows a mistake, and which know none of `answers`.
-
-    A function that no wrong answer calls for may be wrong itself, or repeat the one before it.
-    """
-    known, used, diagnosis = [], set(), grading.diagnosis
-
-    def spy(answer: Callable, truth: Callable, cases: list, mistakes: list[grading.Mistake]) -> list[str]:
-        places = {
-            f"{mistake.en}: {number}": function
-            for mistake in mistakes
-            for number, function in enumerate(mistake.functions, 1)
-        }
-        known.extend(place for place in places if place not in known)
-        for place, function in places.items():
-            if diagnosis(answer, truth, cases, [grading.Mistake("", "", function)]):
-                used.add(place)
-                break
-        return []
-
-    patch.setattr(grading, "diagnosis", spy)
-    for answer in answers:
-        exercise(answer)
-    return [place for place in known if place not in used]
+def in_language(verdict: object, code: str) -> str:
+    before = language()
+    set_language(code)
+    text = str(verdict)
+    set_language(before)
+    return text

@@ -1,20 +1,23 @@
 """Exercise 3 of lesson 05: a training loop, graded by the gradient that it leaves, and by how it got there."""
 
-import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.classroom.grading import Mistake, fault_of, grade, outcome, wrong
+from helpers.batches import IGNORE_INDEX
+from helpers.classroom.grading import Exercise, Mistake, Recipe, Verdict, exercise, wrong
+from helpers.classroom.running import Run
 
-IGNORED = -100
+__all__ = ["accumulate"]
+
 Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 
-def accumulate(answer: Answer) -> None:
-    """weights (V, V), inputs and targets (K, B, T) -> the gradient of the token mean (V, V), by K times backward."""
+@exercise
+def accumulate() -> Exercise:
+    """Exercise 3: weights (V, V), inputs, targets (K, B, T) -> the gradient of the token mean, by K times backward."""
 
     def loop(weigh: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Answer:
         """A loop whose loss is `weigh` of a micro-batch's token losses, its targets, and all targets."""
@@ -24,6 +27,15 @@ def accumulate(answer: Answer) -> None:
             for x, y in zip(inputs, targets, strict=True):
                 losses = F.cross_entropy(weights[x].flatten(0, 1), y.flatten(), reduction="none")
                 weigh(losses, y, targets).backward()
+            return weights.grad
+
+        return run
+
+    def unflattened(loss: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Answer:
+        def run(weights: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
+            weights.requires_grad_()
+            for x, y in zip(inputs, targets, strict=True):
+                loss(weights[x], y, targets).backward()
             return weights.grad
 
         return run
@@ -59,30 +71,37 @@ def accumulate(answer: Answer) -> None:
         Mistake("按序列平均了：这里每个词元一样重，不是每句话一样重",
                 "this is the sequence mean: here each token weighs the same, not each sentence",
                 _sequence_mean),
+        Mistake("分数没有展平：T 等于 V 时不报错，读到的却是转置的；weights[x] 要先摊平成 (B·T, V)",
+                "the logits were not flattened: where T equals V there is no error, but they are read transposed; "
+                "make weights[x] (B·T, V)",
+                unflattened(lambda z, y, all: F.cross_entropy(z, y, reduction="sum") / valid(all)),
+                unflattened(lambda z, y, all: F.cross_entropy(z, y)),
+                unflattened(lambda z, y, all: F.cross_entropy(z, y) / len(all)),
+                unflattened(lambda z, y, all: F.cross_entropy(z, y, reduction="sum"))),
+        Mistake("没有梯度走到 weights：少了 backward()，或者算的是另一份拷贝",
+                "no gradient reached `weights`: backward() is missing, or it went to a copy",
+                lambda w, x, y: None),
+        Mistake("目标 0 也是有效的，只有 −100 才忽略",
+                "a target of 0 is valid too; −100 alone is ignored",
+                loop(lambda x, y, all: x.sum() / (all > 0).sum())),
         Mistake("符号反了",
                 "the sign is turned around",
                 loop(lambda x, y, all: -x.sum() / valid(all))),
     ]  # fmt: skip
-    cases = _cases()
-    if inspect.isfunction(answer) and _backward_calls(answer) == 1 and not _faults(answer, cases):
-        return wrong(
-            "梯度对了，但整批只 backward 了一次：所有微批次的中间结果都留到了最后，省不下内存",
-            "the gradient is right, but by one backward for the whole batch: everything stays in memory until then",
-        )
     tested = (
         "1 到 4 个微批次，长短不一，有提示掩码，有一个微批次没有有效词元",
         "1 to 4 micro-batches, ragged, with a prompt mask, and one without a valid token",
     )
-    grade(answer, _truth, cases, mistakes, tested)
+    return Exercise(_truth, _cases(), mistakes, tested, also=_backward_for_each)
 
 
 def valid(targets: Tensor) -> Tensor:
-    return (targets != IGNORED).sum()
+    return (targets != IGNORE_INDEX).sum()
 
 
 def _truth(weights: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
     weights = weights.clone().requires_grad_()
-    loss = F.cross_entropy(weights[inputs].flatten(0, -2), targets.flatten(), ignore_index=IGNORED)
+    loss = F.cross_entropy(weights[inputs].flatten(0, -2), targets.flatten(), ignore_index=IGNORE_INDEX)
     return torch.autograd.grad(loss, weights)[0]
 
 
@@ -90,42 +109,38 @@ def _sequence_mean(weights: Tensor, inputs: Tensor, targets: Tensor) -> Tensor:
     weights.requires_grad_()
     rows = [(x, y) for x, y in zip(inputs.flatten(0, 1), targets.flatten(0, 1), strict=True) if valid(y)]
     for x, y in rows:
-        (F.cross_entropy(weights[x], y, ignore_index=IGNORED) / len(rows)).backward()
+        (F.cross_entropy(weights[x], y, ignore_index=IGNORE_INDEX) / len(rows)).backward()
     return weights.grad
 
 
-def _cases() -> list[tuple[Tensor, Tensor, Tensor]]:
-    """Weights (V, V), inputs and targets (K, B, T), the smallest first."""
-    generator = torch.Generator().manual_seed(5)
-    weights = torch.randn(3, 3, generator=generator, dtype=torch.float64)
-    wanted = [[[3], [1]], [[2], [2]], [[3, 1], [2, 0], [4, 4]], [[4, 2], [0, 0], [1, 0], [3, 3]], [[3, 2]]]
-    found = []
-    for lengths in wanted:
-        shape = len(lengths), len(lengths[0]), max(map(max, lengths))
-        inputs, targets = (torch.randint(3, shape, generator=generator) for _ in range(2))
-        for i, rows in enumerate(lengths):
-            for row, length in enumerate(rows):
-                targets[i, row, length:] = IGNORED
-        found.append((weights, inputs, targets))
-    weights, inputs, targets = found[2]
-    masked = targets.clone()
-    masked[2, 0, :2] = IGNORED  # a prompt
-    return [*found, (weights, inputs, masked)]
+def _cases() -> list[tuple | Recipe]:
+    """Weights (V, V), inputs and targets (K, B, T), the smallest first; T = V hides logits that are not flattened."""
+    two, three = [[0.0, 1.0], [2.0, 0.0]], [[0.0, 1.0, 2.0], [2.0, 0.0, 0.0], [1.0, 3.0, 0.0]]
+    cases = [
+        (two, [[[0]], [[1]]], [[[1]], [[0]]]),
+        (two, [[[0, 1]], [[1, 0]]], [[[1, 0]], [[0, -100]]]),
+        (three, [[[0, 1]], [[2, 1]]], [[[2, 0]], [[1, -100]]]),
+        (three, [[[0, 1, 2]], [[2, 0, 1]]], [[[1, 1, 0]], [[2, -100, -100]]]),
+        (three, [[[0, 1, 2, 0], [1, 2, 0, 0]], [[2, 2, 0, 1], [0, 1, 1, 2]], [[1, 0, 2, 2], [2, 0, 1, 1]]],
+         [[[1, 2, 0, -100], [2, -100, -100, -100]], [[2, 0, -100, -100], [-100] * 4],
+          [[-100, -100, 2, 1], [0, 1, 1, 0]]]),  # the last with a prompt mask
+        (three, [[[0, 1]], [[1, 2]], [[2, 0]], [[0, 0]]], [[[1, 2]], [[-100, -100]], [[0, -100]], [[2, 1]]]),
+        (three, [[[2, 1, 0], [0, 1, 2]]], [[[1, 0, 2], [1, 1, -100]]]),
+    ]  # fmt: skip
+    large = """torch.manual_seed(0)
+weights = (8 * torch.randn(50, 50)).round() / 4
+inputs, targets = torch.randint(50, (2, 3, 2, 20))
+targets[torch.rand(3, 2, 20) < 0.3] = -100"""
+    made = [(torch.tensor(w, dtype=torch.float64), torch.tensor(x), torch.tensor(y)) for w, x, y in cases]
+    return [*made, Recipe(large)]
 
 
-def _backward_calls(answer: Answer) -> int:
-    """How often a gradient reaches the weights, on three micro-batches."""
-    weights, inputs, targets = (tensor.clone() for tensor in _cases()[2])
-    count = 0
-
-    def reached(_: Tensor) -> None:
-        nonlocal count
-        count += 1
-
-    weights.requires_grad_().register_hook(reached)
-    outcome(answer, (weights, inputs, targets))
-    return count
-
-
-def _faults(answer: Answer, cases: list[tuple]) -> bool:
-    return any(fault_of(answer, _truth, case) for case in cases)
+def _backward_for_each(cases: Sequence[tuple], runs: Sequence[Run]) -> Verdict | None:
+    """✗ if the whole batch went through one backward, with whatever weights; a gradient without autograd has none."""
+    for (_, _, targets), one in zip(cases, runs, strict=True):
+        if one.calls["_engine_run_backward"] == 1 and sum(bool(valid(y)) for y in targets) > 1:
+            return wrong(
+                "梯度对了，但整批只 backward 了一次：所有微批次的中间结果都留到了最后，省不下内存",
+                "the gradient is right, but by one backward for the whole batch: everything stays in memory until then",
+            )
+    return None

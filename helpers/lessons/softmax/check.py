@@ -1,103 +1,41 @@
 """The exercises of lesson 01: the truth, the data that can tell, and the mistakes that they know by name."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from helpers import losses
-from helpers.classroom.bilingual import say
-from helpers.classroom.grading import Mistake, as_tensor, grade, refused, right, waiting, wrong
+from helpers.classroom.grading import (
+    AUTOGRAD,
+    Exercise,
+    Mistake,
+    Recipe,
+    Verdict,
+    exercise,
+    finding,
+    refused,
+    right,
+    wrong,
+)
+from helpers.classroom.values import as_tensor, difference
+from helpers.lessons.softmax.formulas import softmax_batch, softmax_row
+
+__all__ = ["hiding_batch", "jacobian", "softmax_batch", "softmax_row", "temperature_for"]
 
 
-def _numbers(*values: float | list) -> Tensor:
+def _numbers(*values: float) -> Tensor:
     return torch.tensor(values, dtype=torch.float64)
 
 
-def _random(*shape: int, seed: int) -> Tensor:
-    return 2 * torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-_ROWS = [(_numbers(0.0, 1.0),), (_numbers(2.0, 0.5, 1.0),), (_numbers(-1.0, 0.0, 3.0, -2.0),), (_random(6, seed=1),)]
-_BATCHES = [
-    (_random(2, 3, seed=2),),
-    (_random(3, 3, seed=3),),  # square: a shape cannot tell the axes apart
-    (_random(4, seed=4),),
-    (_random(2, 3, 4, seed=5),),
-    (_random(3, 3, 3, seed=6),),
-]
-
-
-def _other_formulas() -> list[Mistake]:
-    """Mistakes in the formula itself, whatever the shape."""
-
-    def divided(f: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-        return lambda z: f(z) / f(z).sum(-1, keepdim=True)
-
-    return [
-        Mistake("没有取指数，直接用分数除以总和",
-                "no exponential was taken: these are the scores, divided by their sum",
-                divided(lambda z: z), divided(torch.abs), divided(torch.relu)),
-        Mistake("没有除以总和，这只是 exp(z)",
-                "not divided by the sum: this is exp(z) alone",
-                torch.exp),
-        Mistake("这是 sigmoid：每个分数各算各的，总和不是 1",
-                "this is the sigmoid: each score by itself, and the sum is not 1",
-                torch.sigmoid, divided(torch.sigmoid)),
-        Mistake("底数用了 2，应为 e",
-                "the base is 2 and should be e",
-                divided(lambda z: 2**z)),
-        Mistake("除以了最大的一个，不是总和：最大的概率成了 1",
-                "divided by the largest, not by the sum: the largest probability is 1",
-                lambda z: z.exp() / z.exp().amax(-1, keepdim=True)),
-        Mistake("这是对数概率，还差一步 exp",
-                "these are log-probabilities: exp is missing",
-                lambda z: z.log_softmax(-1)),
-        Mistake("指数里的符号反了：分数越高，概率反而越小",
-                "the exponent has the wrong sign: a higher score gets a smaller probability",
-                lambda z: (-z).softmax(-1)),
-        Mistake("做了两次 softmax",
-                "softmax was applied twice",
-                lambda z: z.softmax(-1).softmax(-1)),
-        Mistake("平方不是指数",
-                "a square is no exponential",
-                divided(torch.square)),
-    ]  # fmt: skip
-
-
-def softmax_row(answer: Callable[[Tensor], Tensor]) -> None:
-    """Exercise 1: the scores of one row (V,) -> their probabilities (V,)."""
-    grade(answer, losses.softmax, _ROWS, _other_formulas(), ("一行，2 到 6 个分数", "one row of 2 to 6 scores"))
-
-
-def softmax_batch(answer: Callable[[Tensor], Tensor]) -> None:
-    """Exercise 2: scores (..., V) -> probabilities (..., V), over the last dimension."""
-    mistakes = [
-        Mistake("求和时少了 keepdim=True：方阵的形状凑巧相符，除的却是别的行的总和",
-                "keepdim=True is missing in the sum: in a square batch the shapes fit by chance, and rows are divided "
-                "by the sums of others",
-                lambda z: z.exp() / z.exp().sum(-1)),
-        Mistake("softmax 做在了第一维（dim=0），应为最后一维",
-                "softmax ran over the first dimension (dim=0), not over the last",
-                lambda z: z.softmax(0)),
-        Mistake("dim=1 只在两维时是最后一维；用 dim=-1",
-                "dim=1 is the last dimension only of two; use dim=-1",
-                lambda z: z.softmax(1)),
-        Mistake("除以了全体的总和，应为每一行自己的",
-                "divided by the sum of everything; each row has its own",
-                lambda z: z.exp() / z.exp().sum()),
-        *_other_formulas(),
-    ]  # fmt: skip
-    tested = "1 到 3 维，也有方阵", "1 to 3 dimensions, square batches among them"
-    grade(answer, losses.softmax, _BATCHES, mistakes, tested)
-
-
-def temperature_for(answer: Callable[[Tensor, float], float]) -> None:
+@exercise
+def temperature_for() -> Exercise:
     """Exercise 4: scores (V,) with one largest, and a probability -> the temperature that gives it to the largest."""
 
     def truth(logits: Tensor, top: float) -> Tensor:
         low, high = torch.tensor(1e-6).double(), torch.tensor(1e6).double()
-        for _ in range(200):  # halve the ratio of the bounds
+        for _ in range(100):  # halve the ratio of the bounds
             middle = (low * high).sqrt()
             low, high = (middle, high) if losses.softmax(logits / middle).max() > top else (low, middle)
         return middle
@@ -119,16 +57,19 @@ def temperature_for(answer: Callable[[Tensor, float], float]) -> None:
     ]  # fmt: skip
     cases = [
         (_numbers(0.0, 1.0), 0.9),
-        (_numbers(2.0, 0.5, 1.0), 0.5),
-        (_numbers(2.0, 0.5, 1.0), 0.99),
-        (_numbers(1.2, 3.1, 0.7, 2.4, 0.9), 0.3),
+        (_numbers(2.0, 0.0, 1.0), 0.5),
+        (_numbers(2.0, 0.0, 1.0), 0.99),
+        (_numbers(1.0, 1.0, 3.0, 1.0), 0.4),
+        (_numbers(-3.0, -2.0, -7.0), 0.75),
         (_numbers(-100.0, 100.0, 0.0), 0.6),
+        Recipe("torch.manual_seed(0)\nlogits = (8 * torch.randn(50)).round() / 4\nlogits[7] = 6.0\ntop = 0.5"),
     ]
-    tested = "2 到 5 个分数，概率从 0.3 到 0.99", "2 to 5 scores, probabilities from 0.3 to 0.99"
-    grade(answer, truth, cases, mistakes, tested)
+    tested = "2 到 50 个分数，概率从 0.4 到 0.99", "2 to 50 scores, probabilities from 0.4 to 0.99"
+    return Exercise(truth, cases, mistakes, tested)
 
 
-def jacobian(answer: Callable[[Tensor], Tensor]) -> None:
+@exercise
+def jacobian() -> Exercise:
     """Exercise 5: scores (V,) -> ∂p_i/∂z_j (V, V), without autograd."""
 
     def truth(logits: Tensor) -> Tensor:
@@ -159,25 +100,30 @@ def jacobian(answer: Callable[[Tensor], Tensor]) -> None:
                 from_p(lambda p: torch.eye(len(p), dtype=p.dtype) - p),
                 from_p(lambda p: (torch.eye(len(p), dtype=p.dtype) - p).T)),
         Mistake("代进公式的是分数 z，不是概率 p",
-                "the scores z were put into the formula in the place of p",
+                "the scores z were put into the formula where the probabilities p belong",
                 lambda z: torch.diag(z) - torch.outer(z, z)),
         Mistake("p pᵀ 应当是一个矩阵（torch.outer），这里成了逐项相乘",
                 "p pᵀ is a matrix (torch.outer); here it was multiplied term by term",
-                from_p(lambda p: torch.diag(p) - p * p), from_p(lambda p: p - p * p)),
+                from_p(lambda p: torch.diag(p) - p * p)),
+        Mistake("这只是对角线上的 V 个数，要的是整个矩阵 (V, V)",
+                "these are the V numbers on the diagonal; the whole matrix (V, V) is wanted",
+                from_p(lambda p: p - p * p)),
     ]  # fmt: skip
-    grade(answer, truth, _ROWS, mistakes, ("2 到 6 个分数，与自动求导一致", "2 to 6 scores, as autograd has it"))
+    rows = [(0.0, 1.0), (2.0, 0.0, 1.0), (5.0,), (1.0, 1.0, 1.0), (-30.0, -31.0, -32.0), (30.0, 0.0, -10.0, 29.0)]
+    large = Recipe("torch.manual_seed(0)\nlogits = (8 * torch.randn(50)).round() / 4")
+    tested = "1 到 50 个分数，与自动求导一致", "1 to 50 scores, as autograd has it"
+    return Exercise(truth, [*((_numbers(*row),) for row in rows), large], mistakes, tested, AUTOGRAD)
 
 
-def hiding_batch(answer: Tensor) -> None:
+@finding
+def hiding_batch(answer: Any) -> Verdict:
     """Exercise 3: a square batch of scores (n, n) on which softmax without keepdim gives the right numbers."""
-    if answer is ...:
-        return waiting()
     logits = as_tensor(answer)
-    if logits is None or logits.dim() != 2 or logits.shape[0] != logits.shape[1] or len(logits) < 2:
+    if logits is None or logits.dim() != 2 or logits.shape[0] != logits.shape[1] or not 2 <= len(logits) <= 1000:
         return refused(
             answer,
-            "要一个实数方阵 (n, n)，n 至少是 2",
-            "a square tensor (n, n) of real numbers is wanted, n being 2 or more",
+            "要一个实数方阵 (n, n)，n 从 2 到 1000",
+            "a square tensor (n, n) of real numbers is wanted, n being 2 or more, at most 1000",
         )
     logits = logits.double()
     probabilities = losses.softmax(logits)
@@ -191,15 +137,14 @@ def hiding_batch(answer: Tensor) -> None:
         )
     if not torch.allclose(careless, probabilities, rtol=1e-6, atol=1e-12):
         row, column = divmod(int((careless - probabilities).abs().argmax()), len(logits))
-        sums = ", ".join(f"{total:.6g}" for total in logits.exp().sum(1).tolist())
+        one, other, _ = difference(careless[row, column], probabilities[row, column])
+        sums = ", ".join(f"{total:.6g}" for total in logits.exp().sum(1).tolist()[:10])
         return wrong(
-            f"第 {row} 行第 {column} 列：少了 keepdim 得 {careless[row, column]:.4f}，"
-            f"正确的是 {probabilities[row, column]:.4f}",
-            f"row {row}, column {column}: {careless[row, column]:.4f} without keepdim, "
-            f"and {probabilities[row, column]:.4f} is right",
-            say("各行的 exp 之和", "the sums of exp in the rows") + f": {sums}",
+            f"矩阵第 {row} 行第 {column} 列（从 0 数）：少了 keepdim 得 {one}，正确的是 {other}",
+            f"row {row}, column {column} (from 0): {one} without keepdim, and {other} is right",
+            ("各行的 exp 之和", "the sums of exp in the rows", sums),
         )
-    right(
+    return right(
         "两种写法给出同样的概率，形状和数值都看不出错",
         "both give the same probabilities; neither shape nor value tells",
     )

@@ -1,0 +1,24 @@
+"""What PyTorch's and Python's own errors mean in words of a lesson, whatever the exercise."""
+
+KNOWN_ERRORS = [  # a part of "Type: message", and its name in both languages
+    (
+        "torch.return_types.m",
+        "沿着一维取 max 得到一对：最大值和位置；取 .values 或 [0]，或者用 amax",
+        "max along a dimension gives a pair, values and positions: take .values or [0], or use amax",
+    ),
+    (
+        "could not infer output dtype",
+        "整数张量不能直接 mean()：先 .double() 或 .float()",
+        "mean() does not take integers: .double() or .float() first",
+    ),
+    (
+        "Class values must be non-negative",
+        "−100 到了 one_hot：先换成一个合法的编号",
+        "−100 reached one_hot: put a legal number in its place first",
+    ),
+    (
+        "requires grad. Use tensor.detach().numpy()",
+        "有计算图的张量不能直接变成 numpy；backward 要走的路也就断了，用 PyTorch 的运算",
+        "a tensor in a graph does not become numpy, and backward could not go that way: stay with PyTorch's operations",
+    ),
+]

@@ -1,0 +1,121 @@
+"""All exercises, one set of tests: answers as learners write them, from the tables of `answers_<topic>.py`.
+
+A table has for each exercise, under "topic.name" as in `helpers.classroom.grading.EXERCISES`:
+    WRONG       (answer, part of the English verdict, or "" where any will do)
+    RIGHT       answers, in whatever style
+    READY_MADE  right answers by a function that the exercise forbids
+An answer is a function, or a tuple of the values handed in.
+"""
+
+import functools
+import re
+
+import pytest
+import torch
+
+from helpers.classroom.grading import EXERCISES, Verdict
+from helpers.classroom.learner import awaits
+from tests.build.test_lessons import solutions
+from tests.classroom.verdicts import TABLES, check_of, in_language, judged
+
+WRONG, RIGHT, READY_MADE = (
+    {name: answers for table in TABLES for name, answers in getattr(table, kind).items()}
+    for kind in ("WRONG", "RIGHT", "READY_MADE")
+)
+
+
+def of(table: dict) -> list:
+    """The answers of a table, each with its exercise; the name of a test says which one it was."""
+    return [
+        pytest.param(name, answer, id=f"{name}-{number}")
+        for name, answers in table.items()
+        for number, answer in enumerate(answers)
+    ]
+
+
+def test_every_exercise_has_its_answers():
+    """And every exercise is one of a notebook's."""
+    assert set(WRONG) == set(RIGHT) == set(EXERCISES)
+    assert all(len(WRONG[name]) >= 25 and len(RIGHT[name]) >= 10 for name in EXERCISES)
+    asked = {parameter.values[2].partition("(")[0].removeprefix("check.") for parameter in solutions()}
+    assert asked == {name.partition(".")[2] for name in EXERCISES}
+
+
+@functools.cache
+def verdict_on(name: str, number: int) -> Verdict:
+    """The verdict on a wrong answer, made once for the tests that look at it."""
+    answer = WRONG[name][number][0]
+    return check_of(name).judge(*(answer if isinstance(answer, tuple) else (answer,)))[0]
+
+
+@pytest.mark.parametrize(("name", "number"), [(name, i) for name, rows in WRONG.items() for i in range(len(rows))])
+def test_a_wrong_answer(name, number):
+    """It is refused, in three languages, and named if its mistake is known."""
+    verdict, said = verdict_on(name, number), WRONG[name][number][1]
+    both, zh, en = (in_language(verdict, code) for code in ("both", "zh", "en"))
+    assert verdict.mark == "✗"
+    assert said in en
+    assert both.startswith("✗ ") and zh.startswith("✗ ") and en.startswith("✗ ")
+    assert not re.search("[\u4e00-\u9fff]", en)
+    assert re.search("[\u4e00-\u9fff]", zh.splitlines()[0])
+    assert ("→" in zh) == ("→" in en) == ("→" in both)
+    assert not re.search(r"(?<!\w)a [aeiou]", en.splitlines()[0])
+    got, want = re.search("(?m)got: (.*)$", en), re.search("(?m)should be: (.*)$", en)
+    assert not (got and want) or got[1] != want[1]
+
+
+@pytest.mark.parametrize(("name", "answer"), of(RIGHT))
+def test_a_right_answer(name, answer):
+    mark, said = judged(check_of(name), answer)
+    assert mark == "✓", said
+
+
+@pytest.mark.parametrize(("name", "answer"), of(READY_MADE))
+def test_a_ready_made_answer(name, answer):
+    mark, said = judged(check_of(name), answer)
+    assert mark == "○", said
+    assert "ready-made" in said
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_every_known_mistake_is_named_by_an_answer(name):
+    """And no two mistakes of an exercise have one name."""
+    said = [in_language(verdict_on(name, number), "en") for number in range(len(WRONG[name]))]
+    named = {text.rpartition("→ ")[2].strip() for text in said if "→" in text}
+    known = [mistake.en for mistake in check_of(name).mistakes()]
+    assert [mistake for mistake in known if mistake not in named] == []
+    assert len(set(known)) == len(known)
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_the_first_counterexample_can_be_computed_by_hand(name):
+    """Each number of the first case has one digit, and there are few of them."""
+    check = check_of(name)
+    if not check.mistakes():
+        pytest.skip("an exercise that asks for an example has no cases")
+    shown = judged(check, lambda *_: torch.zeros(()).fill_(7.25))[1].split("got:")[0]
+    numbers = re.findall(r"\d+(?:\.\d+)?", shown.split("\n", 1)[1])
+    assert len(numbers) <= 16
+    assert all(float(number) < 10 or number == "100" for number in numbers)
+
+
+@pytest.mark.parametrize(("imports", "answer", "call"), solutions())
+def test_the_solution_passes_and_the_stub_waits(imports, answer, call, capsys):
+    """The solution as it stands in the notebook; without its body; and with `...` for a value."""
+    namespace: dict = {}
+    exec(imports, namespace)
+    exec(answer, namespace)
+    capsys.readouterr()
+    exec(call, namespace)
+    assert capsys.readouterr().out.startswith("✓")
+    head = answer.split("\n")[0]
+    stub = head + "\n    ..." if head.startswith("def ") else re.sub("(?m) = .*", " = ...", answer)
+    exec(stub, namespace)
+    exec(call, namespace)
+    assert capsys.readouterr().out.startswith("○")
+
+
+def test_a_decorated_stub_waits():
+    def stub(x): ...
+
+    assert awaits(torch.no_grad()(stub))
