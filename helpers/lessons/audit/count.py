@@ -16,7 +16,7 @@ from helpers.classroom.verdicts import waiting
 __all__ = ["MISTAKES", "global_count"]
 
 RANKS = (
-    ([[3, 1, -100]], [[2, -100, -100]]),
+    ([[3, 1, -100, -100]], [[5, -100, -100, -100]]),
     ([[0, 0, 5], [1, -100, -100]], [[-100, -100, 4], [2, 2, 2]], [[-100, -100, -100]]),
     ([[7, 0]],),
     ([[1, 1, 1, 1]], [[2, 2, 2, 2]]),
@@ -83,8 +83,8 @@ def failed(answer: Callable, targets: list[Tensor]) -> tuple | None:
         if len(set(calls)) > 1:
             said = ", ".join(map(str, calls))
             zh = f"各进程调用 all_reduce 的次数不同（{said}）：少调用的一方会让别的进程一直等"
-            return zh, f"the ranks call all_reduce {said} times: the others would wait for the one that calls less", ()
-        got = in_ranks(len(targets), lambda rank, all_reduce: answer(targets[rank].clone(), all_reduce))
+            return zh, f"the ranks call all_reduce {said} times: the others would wait for the one that calls less"
+        got = in_ranks(len(targets), lambda rank, all_reduce: answer(targets[rank].clone(), in_place(all_reduce)))
     except Exception as error:
         return "函数报错了", "the function raised an error", f"{type(error).__name__}: {error}"
     want = sum(map(valid, targets))
@@ -103,6 +103,15 @@ def failed(answer: Callable, targets: list[Tensor]) -> tuple | None:
     ]
     known = [one for one in MISTAKES if any(made(targets) == numbers for made in one.functions)]
     return "N 不对", "N is wrong", *details, *[("→ " + one.zh, "→ " + one.en) for one in known[:1]]
+
+
+def in_place(all_reduce: Callable) -> Callable[[Tensor], None]:
+    """The same, returning nothing."""
+
+    def reduce(tensor: Tensor) -> None:
+        all_reduce(tensor)
+
+    return reduce
 
 
 def dry(answer: Callable, own: Tensor) -> int:
