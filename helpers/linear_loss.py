@@ -5,8 +5,6 @@ three such arrays at its peak. Yet the gradient of a mean is known as soon as it
 tokens makes its logits, its loss and its share of both gradients, and then gives its memory to the next chunk.
 """
 
-from contextlib import nullcontext
-
 import torch
 from torch import Tensor
 from torch.autograd.function import FunctionCtx
@@ -70,7 +68,7 @@ def linear_cross_entropy(
     if hidden.shape[-1:] != weight.shape[1:]:
         wanted = f"as many features as weight {tuple(weight.shape)}"
         raise ValueError(f"hidden must have {wanted}, got shape {tuple(hidden.shape)}")
-    hidden, weight, autocast_off = _as_autocast_would(hidden, weight)
+    hidden, weight = _as_autocast_casts(hidden, weight)
     if hidden.dtype != weight.dtype:
         raise TypeError(f"hidden must have the dtype of weight, {weight.dtype}, got {hidden.dtype}")
     logits = weight.new_empty(()).expand(*hidden.shape[:-1], len(weight))  # their shape, in the memory of one number
@@ -88,7 +86,7 @@ def linear_cross_entropy(
     chunk = require.integer(chunk, "chunk", 1)
 
     exact = torch.promote_types(hidden.dtype, torch.float32)
-    weights = torch.where(valid, 1.0 if token_weights is None else token_weights.to(exact), 0.0).to(exact)
+    weights = torch.where(valid, 1.0 if token_weights is None else token_weights, 0.0).to(exact)
     divisor = count if count is not None else valid.sum() if reduction == "mean" else 1
     if not torch.is_grad_enabled():
         hidden, weight = hidden.detach(), weight.detach()
@@ -97,8 +95,7 @@ def linear_cross_entropy(
     apply = _LinearCrossEntropy.apply
     if torch.compiler.is_compiling():  # in pieces it would keep more memory
         apply = torch.compiler.disable(apply)
-    with autocast_off:
-        return apply(*flat, divisor, label_smoothing, z_loss, softcap, chunk)
+    return apply(*flat, divisor, label_smoothing, z_loss, softcap, chunk)
 
 
 class _LinearCrossEntropy(torch.autograd.Function):
@@ -169,7 +166,6 @@ class _LinearCrossEntropy(torch.autograd.Function):
                     product.copy_(z)
                 grads[0][block] = torch.mm(product, weight).to(exact).mul_(w)
         ctx.save_for_backward(*grads)
-        ctx.dtype = hidden.dtype
         return total / divisor
 
     @staticmethod
@@ -178,17 +174,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
             raise RuntimeError("linear_cross_entropy has no second derivative; for create_graph=True use cross_entropy")
         as_it_is = upstream.is_meta or upstream == 1  # then autograd can take the gradients without a copy
         grads = [g if g is None or as_it_is else g * upstream for g in ctx.saved_tensors]
-        return *(g if g is None else g.to(ctx.dtype) for g in grads), *[None] * 7
+        return *grads, *[None] * 7  # autograd rounds the sums in fp32 to the inputs' half precision
 
 
-def _as_autocast_would(hidden: Tensor, weight: Tensor) -> tuple:
-    """Both, cast as `F.linear` casts its inputs here, and a context in which autocast is off."""
+def _as_autocast_casts(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Both, in the dtype that `F.linear` gives its inputs here: under autocast another one, but for fp64."""
     device = hidden.device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
-        return hidden, weight, nullcontext()
+        return hidden, weight
     dtype = torch.get_autocast_dtype(device)
-    cast = [x if x.dtype == torch.float64 else x.to(dtype) for x in (hidden, weight)]
-    return *cast, torch.autocast(device, enabled=False)
+    return tuple(x if x.dtype == torch.float64 else x.to(dtype) for x in (hidden, weight))
 
 
 def _positive(value: float, name: str) -> float:

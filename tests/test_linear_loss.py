@@ -282,11 +282,24 @@ def test_a_gradient_that_was_changed_in_place_is_not_given_again():
         torch.autograd.grad(loss, inputs[1])
 
 
-@pytest.mark.parametrize("factor", [0.0, 1.0, -2.5])
+@pytest.mark.parametrize("factor", [0.0, 1.0, -1.0, 2.0, -2.5])
 def test_a_factor_before_backward(factor):
-    inputs = batch()
-    ours = value_and_gradients(lambda *x: factor * linear_cross_entropy(*x), *inputs)
-    assert_equal(ours, value_and_gradients(lambda *x: factor * formula(*x), *inputs))
+    hidden, weight, targets = inputs = batch()
+    wanted = value_and_gradients(lambda *x: factor * formula(*x), *inputs)
+    assert_equal(value_and_gradients(lambda *x: factor * linear_cross_entropy(*x), *inputs), wanted)
+    (factor * linear_cross_entropy(hidden.detach(), weight, targets)).backward()
+    (factor * linear_cross_entropy(hidden, weight.detach(), targets)).backward()
+    assert_equal([hidden.grad, weight.grad], wanted[1:])
+
+
+def test_autograd_takes_the_gradients_without_a_copy_unless_there_is_a_factor():
+    hidden, weight = torch.zeros(100, 8, requires_grad=True), torch.zeros(1000, 8, requires_grad=True)
+    gradients = 4 * (hidden.numel() + weight.numel())
+    for factor, copies in ((1.0, 1), (2.0, 2)):
+        hidden.grad = weight.grad = None
+        with PeakMemory() as memory:
+            (factor * linear_cross_entropy(hidden, weight, torch.zeros(100).long(), chunk=1)).backward()
+        assert memory.peak - copies * gradients in range(7000)  # a row of 1000 logits, and arrays of N
 
 
 def test_derivatives_that_there_are_not():

@@ -5,12 +5,13 @@ model in which no token occurs twice the g_t are nearly orthogonal, so least squ
 loop does wrong is then arithmetic on weights, and has a name. Needs torch alone, and matplotlib to draw; the
 folder can be taken into another project.
 
-What it cannot see: anything behind the gradient (learning rate, weight decay of the optimizer, momentum, the data
-of a real run); the scale of a step that was clipped; a term or an error smaller than one part in a million of the
+What it cannot see: anything behind the gradient, as the optimizer's learning rate, weight decay, momentum, or a hook of
+its own on `step`; the scale of a step that was clipped; a term or an error smaller than one part in a million of the
 gradient (float64), or than the noise that a remark states (narrower types); a fault that does not act on these rows
-and partitions, such as a rule of lengths on rows of one length, or one of later epochs; optimizers that are not
-`torch.optim.Optimizer`s; in models of more than 40,000 trainable parameters, coordinates of the gradient that were not
-drawn; code that behaves otherwise when it is audited.
+and partitions, such as a rule of lengths on rows of one length (a remark says so), or one of later epochs or of the
+data of a real run; optimizers that are not `torch.optim.Optimizer`s; parameters that no optimizer has (a remark names
+them); in models of more than 40,000 trainable parameters, coordinates of the gradient that were not drawn; a model
+left in eval mode; code that behaves otherwise when it is audited.
 """
 
 from .auditor import audit

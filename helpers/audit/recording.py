@@ -106,6 +106,8 @@ def _read(found: list[tuple[str, Tensor]], reference: Reference, run: Run, scale
         else:
             gradient = _whole(gradient)
             run.exact = run.exact and gradient.dtype == torch.float64
+        if gradient.shape != start.shape:
+            continue
         flat = gradient.double().cpu().reshape(-1) / scale
         kept = flat.clone() if pick is None else flat[pick.cpu()]
         step[name] = kept, flat.square().sum().item()

@@ -1,6 +1,7 @@
 """What a loop is run on: a model that does not mix tokens, rows in which every token id occurs once, and batches."""
 
 from collections.abc import Sequence
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -119,13 +120,13 @@ def check_rows(rows: object, language: str) -> list[dict[str, list[int]]]:
 
 
 def _integers(values: object, where: str, language: str) -> list[int]:
-    if isinstance(values, Tensor) and values.dim() == 1:
-        values = values.tolist()
-    if not isinstance(values, list | tuple) or not all(type(value) is int for value in values):
+    values = values.tolist() if hasattr(values, "tolist") else values  # a tensor, or an array
+    integers = isinstance(values, list | tuple) and all(isinstance(value, Integral) for value in values)
+    if not integers or any(isinstance(value, bool) for value in values):
         zh = f"{where} 必须是整数的列表，得到 {_kind(values)}"
         en = f"{where} must be a list of integers, got {_kind(values)}"
         raise TypeError(in_language(language, zh, en))
-    return list(values)
+    return [int(value) for value in values]
 
 
 def _kind(value: object) -> str:

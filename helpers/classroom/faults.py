@@ -42,8 +42,8 @@ def fault_of(answer: Callable, exercise: "Exercise", number: int, case: tuple, o
         return f"返回的是 {name}，不是实数张量", en, *details
     if value.shape != want.shape or not same(value, want, size_of(case)):
         got, expected, place = difference(value, want)
-        at = f"{place} " if place else ""
-        details += [(f"{at}得到", f"{at}got", got), (f"{at}应为", f"{at}should be", expected)]
+        details += [("位置", "at position", place)] if place else []
+        details += [("得到", "got", got), ("应为", "should be", expected)]
         if value.shape == want.shape:
             return "数值不对", "the value is wrong", *details
         shapes = tuple(value.shape), tuple(want.shape)
@@ -89,7 +89,7 @@ def gradient(value: Any, argument: Tensor) -> Tensor | None:
     if not isinstance(value, Tensor) or not value.requires_grad:
         return None
     try:
-        return torch.autograd.grad(value, argument)[0]
+        return torch.autograd.grad(value.sum(), argument)[0]
     except RuntimeError:  # no way from one to the other
         return None
 

@@ -14,11 +14,11 @@ class Verdict:
     details: lines, each a text for all languages, or one in Chinese and one in English, and what both are followed by.
     """
 
-    def __init__(self, mark: str, zh: str, en: str, *details: str | tuple[str, ...]):
-        self.mark, self.zh, self.en, self.details = mark, zh, en, details
+    def __init__(self, mark: str, zh: str, en: str, *details: str | tuple[str, ...], join: str = "\n  "):
+        self.mark, self.zh, self.en, self.details, self.join = mark, zh, en, details, join
 
     def __str__(self) -> str:
-        lines = [f"{self.mark} {say(self.zh, self.en, chr(10) + '  ')}"]
+        lines = [f"{self.mark} {say(self.zh, self.en, self.join)}"]
         for detail in self.details:
             lines.append(detail if isinstance(detail, str) else _line(*detail))
         return "\n  ".join(lines)
@@ -40,7 +40,7 @@ def wrong(zh: str, en: str, *details: str | tuple[str, ...]) -> Verdict:
 
 
 def waiting() -> Verdict:
-    return Verdict("○", "等你作答", "awaiting your answer")
+    return Verdict("○", "等你作答", "awaiting your answer", join=" · ")
 
 
 def refused(answer: Any, zh: str, en: str) -> Verdict:

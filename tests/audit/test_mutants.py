@@ -46,6 +46,17 @@ def gradients(change):
     return epoch(summed, last=last, log=False)
 
 
+def gradients_of_norm(wanted):
+    """Each step's gradient brought to the norm `wanted(norm)`."""
+
+    def last(model, window):
+        norm = nn.utils.get_total_norm([parameter.grad for parameter in model.parameters()]).item()
+        for parameter in model.parameters():
+            parameter.grad *= wanted(norm) / norm
+
+    return epoch(summed, last=last, log=False)
+
+
 def cut(row, length):
     return {name: values[:length] for name, values in row.items()}
 
@@ -287,6 +298,8 @@ WRONG = {
     "gradients clipped by value": gradients(lambda name, g: g.clamp(-0.1, 0.1)),
     "signs of gradients": gradients(lambda name, g: g.sign()),
     "gradients over k": gradients(lambda name, g: g / 1.5),
+    "the longest gradient made longer": gradients_of_norm(lambda norm: 3.5 if norm > 3.3 else norm),
+    "the other sign, clipped": epoch(lambda m, b, w, K: -summed(m, b, w, K), last=loops.clip, log=False),
     "one token twice, clipped": epoch(
         lambda m, b, w, K: (losses(m, b) * (1 + (b["input_ids"][:, 1:] == TOKEN).double())).sum() / count(w),
         last=loops.clip,

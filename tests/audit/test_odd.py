@@ -13,6 +13,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.colors
+import numpy
 import pytest
 import torch
 import torch.distributed as dist
@@ -171,7 +172,12 @@ def test_one_model_for_all_partitions():
     model = AuditLM()
     before = copy.deepcopy(model.state_dict())
     assert audit(epoch(summed), model=lambda: model).ok
-    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    for train in (right, by_hand, raises_later):
+        audit(train, model=lambda: model)
+        assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+        assert all(parameter.grad is None for parameter in model.parameters())
+    with pytest.raises(ValueError, match="model must return the same model each time"):
+        audit(epoch(summed), model=iter([AuditLM(), Tied()]).__next__)
 
 
 def test_a_large_model_is_read_from_some_of_its_coordinates():
@@ -279,6 +285,9 @@ def test_rows_with_equal_prefixes_have_equal_gradients_which_are_merged():
 def test_rows_as_tensors():
     rows = [{name: torch.tensor(values) for name, values in one.items()} for one in default_rows()]
     assert audit(epoch(summed), rows=rows).ok
+    arrays = [{name: numpy.array(values) for name, values in one.items()} for one in default_rows()]
+    assert collate(arrays)["labels"].equal(collate(default_rows())["labels"])
+    assert collate([{name: list(values) for name, values in one.items()} for one in arrays])["labels"].shape == (10, 14)
 
 
 # ranks
@@ -391,6 +400,11 @@ def by_hand(model, rows, batch_size, K):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter -= 0.1 * parameter.grad
+
+
+def raises_later(model, rows, batch_size, K):
+    by_hand(model, rows, batch_size, K)
+    raise KeyError("later")
 
 
 def another_model(model, rows, batch_size, K):
@@ -535,6 +549,7 @@ def test_the_rows_of_the_caller_are_not_touched():
         ({"partitions": [(1, 2, 3)]}, TypeError, "got (1, 2, 3)"),
         ({"partitions": [(1, True)]}, TypeError, "got (1, True)"),
         ({"partitions": [(0, 4)]}, ValueError, "got (0, 4)"),
+        ({"rows": [row(*range(1, 12))] * 101}, ValueError, "rows holds 1010 targets, give 1000 at most"),
         ({"world": 0}, ValueError, "world must be a positive integer, got 0"),
         ({"world": 2.0}, TypeError, "world must be a positive integer, got 2.0"),
         ({"language": "fr"}, ValueError, "got 'fr'"),

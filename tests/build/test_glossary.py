@@ -14,7 +14,7 @@ ROWS = [
     for line in TERMS.splitlines()
     if line.startswith("| ") and not line.startswith("| 中文")
 ]
-NOT_YET = ("03", "04", "05")  # lessons of the first edition: the standard names do not stand in them yet
+NOT_YET = ("03", "05")  # lessons of the first edition: the standard names do not stand in them yet
 CHINESE = {english: row[0].removesuffix("（logits）") for row in ROWS for english in row[1].split(", ")}
 OTHERS = {other: row[0] for row in ROWS for other in row[5].split("、") if other != "–"}
 ALSO = {also: row[0] for row in ROWS for also in row[4].split("、") if also != "–"}

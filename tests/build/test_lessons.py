@@ -84,7 +84,7 @@ def width(line: str) -> int:
     return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in line)
 
 
-NOT_YET_NARROW = {"01_softmax", "02_cross_entropy"}  # their second edition is being written
+NOT_YET_NARROW = set()
 
 
 @pytest.mark.parametrize("path", EDITIONS, ids=name_of)

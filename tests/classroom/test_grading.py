@@ -11,6 +11,7 @@ import torch
 
 from helpers.classroom.bilingual import set_language
 from helpers.classroom.grading import Exercise, Mistake, Recipe, graded
+from helpers.classroom.running import undisturbed
 from helpers.lessons.softmax import check
 
 CASES = [(torch.tensor([2.0]),), (torch.tensor([1.0, 3.0]),)]
@@ -27,7 +28,8 @@ def double(x):
 
 def grade(answer, truth, cases, mistakes, tested, **options):
     """As `check.NAME` does: what the answer printed, then the verdict."""
-    verdict, printed = graded(answer, Exercise(truth, cases, mistakes, tested, **options))
+    with undisturbed():
+        verdict, printed = graded(answer, Exercise(truth, cases, mistakes, tested, **options))
     print(printed, end="")
     print(verdict)
 
@@ -113,7 +115,7 @@ def asks_another(x):
     ("answer", "said"),
     [
         (5, "this is an int; hand over the function itself"),
-        (lambda x: print(end=""), "the function returns nothing; is a return missing?"),
+        (lambda x: print(end=""), "the function returned None"),
         (lambda x: "four", "the function returns a str, len 4, not a tensor"),
         (lambda x: ..., "the function returns an ellipsis, not a tensor"),
         (lambda x: True, "the function returns a bool, not a tensor"),
@@ -149,7 +151,10 @@ def test_the_line_is_the_innermost_of_the_cell(capsys):
 
 
 def test_a_forgotten_return_shows_what_went_in_and_nothing_that_came_out(capsys):
-    assert verdict(lambda x: print(end=""), capsys).splitlines() == [
+    def forgotten(x):
+        2 * x
+
+    assert verdict(forgotten, capsys).splitlines() == [
         "✗ 函数没有返回值，少了 return 吗？",
         "  the function returns nothing; is a return missing?",
         "  x = torch.tensor([2.0])",
@@ -190,7 +195,11 @@ def test_a_gradient_does_not_get_in_the_way(capsys):
 def test_a_long_result_is_shown_where_it_differs_most(capsys):
     x = torch.arange(200.0).view(2, 100)
     grade(lambda x: 2 * x + (x == 130), lambda x: 2 * x, [(x,)], [], ("", ""))
-    assert capsys.readouterr().out.splitlines()[-2:] == ["  [1, 30] 得到 · got: 261", "  [1, 30] 应为 · should be: 260"]
+    assert capsys.readouterr().out.splitlines()[-3:] == [
+        "  位置 · at position: [1, 30]",
+        "  得到 · got: 261",
+        "  应为 · should be: 260",
+    ]
 
 
 def test_a_large_input_is_shown_by_the_code_that_makes_it(capsys):

@@ -13,8 +13,10 @@ import re
 import pytest
 import torch
 
+from helpers.classroom.errors import KNOWN_ERRORS
 from helpers.classroom.grading import EXERCISES, Verdict
 from helpers.classroom.learner import awaits
+from tests import mistakes
 from tests.build.test_lessons import solutions
 from tests.classroom.verdicts import TABLES, check_of, in_language, judged
 
@@ -85,6 +87,20 @@ def test_every_known_mistake_is_named_by_an_answer(name):
     known = [mistake.en for mistake in check_of(name).mistakes()]
     assert [mistake for mistake in known if mistake not in named] == []
     assert len(set(known)) == len(known)
+
+
+def test_every_known_error_is_explained_to_an_answer():
+    said = "".join(in_language(verdict_on(name, i), "en") for name, rows in WRONG.items() for i in range(len(rows)))
+    assert [en for _, _, en in KNOWN_ERRORS if "→ " + en not in said] == []
+
+
+def test_teachers_get_every_name(capsys):
+    mistakes.main()
+    printed = capsys.readouterr().out
+    assert re.findall(r"(?m)^(\d\d/\d) ", printed) == sorted(set(re.findall(r"(?m)^(\d\d/\d) ", printed)))
+    assert len(re.findall(r"(?m)^\d\d/\d check", printed)) == len(EXERCISES)
+    for check in EXERCISES.values():
+        assert all(f"  - {one.zh}\n    {one.en}\n" in printed for one in check.mistakes())
 
 
 @pytest.mark.parametrize("name", EXERCISES)

@@ -37,8 +37,8 @@ def explorer() -> Explorer:
 
 
 def expected(longest: int, padding: int, prompt: int) -> tuple[list[str], list[float]]:
-    """What each cell is, one letter a cell, and the losses that vote."""
-    rows, votes = [], []
+    """What each cell is, one letter a cell, and the losses of the valid ones."""
+    rows, valid_losses = [], []
     for sentence in SENTENCES:
         tokens = (END + sentence + END)[:longest]
         kinds = ""
@@ -51,9 +51,9 @@ def expected(longest: int, padding: int, prompt: int) -> tuple[list[str], list[f
                 kinds += "○"
             else:
                 kinds += "●"
-                votes.append(loss_of_next(tokens[: t + 1], tokens[t + 1]))
+                valid_losses.append(loss_of_next(tokens[: t + 1], tokens[t + 1]))
         rows.append(kinds)
-    return rows, votes
+    return rows, valid_losses
 
 
 SETTINGS = [
@@ -64,18 +64,18 @@ SETTINGS = [
 
 @pytest.mark.parametrize(("longest", "padding", "prompt"), SETTINGS)
 def test_text_and_bars(explorer, longest, padding, prompt):
-    rows, votes = expected(longest, padding, prompt)
+    rows, valid_losses = expected(longest, padding, prompt)
     *shown, counts, means = moved(explorer, longest=longest, padding=padding, prompt=prompt).splitlines()
     assert shown == rows
     cells = 4 * (longest + padding)
     letters = "".join(rows)
-    words = [("votes", "●"), ("prompt", "○"), ("no target", "–"), ("padding", "·")]
+    words = [("valid", "●"), ("prompt", "○"), ("no target", "–"), ("padding", "·")]
     text = ", ".join(f"{word} {letters.count(letter)}" for word, letter in words)
     assert counts == f"B × T = 4 × {longest + padding} = {cells}: {text}"
-    total = math.fsum(votes)
-    valid = total / len(votes) if votes else math.nan
+    total = math.fsum(valid_losses)
+    valid = total / len(valid_losses) if valid_losses else math.nan
     numbers = [float(number) for number in re.findall(r"\d+(?:\.\d+)?|nan", means)]
-    wanted = [total, len(votes), valid, total, cells, total / cells]
+    wanted = [total, len(valid_losses), valid, total, cells, total / cells]
     assert numbers == pytest.approx(wanted, abs=5.1e-5, nan_ok=True)
     lengths = [explorer[f"mean{row}"].get_width() for row in (0, 1)]
     assert lengths == pytest.approx([0.0 if math.isnan(valid) else valid, total / cells])
@@ -158,8 +158,8 @@ def test_the_text_in_each_language(code, word):
 
 def test_the_losses_in_the_cells_are_those_of_the_model(explorer):
     labels = [text for text in explorer["cells"].axes.texts if re.fullmatch(r"\d+\.\d", text.get_text())]
-    _, votes = expected(LONGEST, 0, 0)
-    assert [label.get_text() for label in labels] == [f"{vote:.1f}" for vote in votes]
+    _, valid_losses = expected(LONGEST, 0, 0)
+    assert [label.get_text() for label in labels] == [f"{loss:.1f}" for loss in valid_losses]
 
 
 def test_the_model_is_left_as_it_was():

@@ -28,7 +28,7 @@ def settings() -> list[tuple[list[float], float, float]]:
 def test_text_and_picture_over_the_whole_range():
     explorer = temperature()
     for z, c, T in settings():
-        text = moved(explorer, **{f"z{row}": value for row, value in enumerate(z)}, c=c, T=T)
+        text = moved(explorer, **{f"z{row}": value for row, value in enumerate(z)}, c=c, tau=T)
         exps = [math.exp(value / T) for value in z]
         p = [value / sum(exps) for value in exps]
         entropy = -sum(value * math.log(value) for value in p if value > 0)
@@ -71,7 +71,7 @@ def test_the_text_in_each_language(code, word):
 
 
 def test_the_entropy_nears_the_line_at_ln_5():
-    explorer = temperature().set(T=5.0)
+    explorer = temperature().set(tau=5.0)
     assert set(explorer["limit"].get_ydata()) == {math.log(5)}
     assert math.log(5) - 0.1 < explorer["here"].get_ydata()[0] < math.log(5)
     curve = explorer["limit"].axes

@@ -38,7 +38,10 @@ def three_runs() -> Explorer:
 
 # Each explorer, and states of it that lie far apart.
 EXPLORERS: dict[str, tuple[Callable[[], Explorer], list[dict]]] = {
-    "temperature": (temperature, [{"z1": -4.0, "z4": 4.0, "c": 10.0}, {"z1": 4.0, "T": 0.1, "c": -10.0}, {"T": 5.0}]),
+    "temperature": (
+        temperature,
+        [{"z1": -4.0, "z4": 4.0, "c": 10.0}, {"z1": 4.0, "tau": 0.1, "c": -10.0}, {"tau": 5.0}],
+    ),
     "surprise": (surprise, [{"z1": -4.0, "z4": 4.0}, {"z1": 4.0, "target": 4}]),
     "cliff": (
         cliff,

@@ -16,7 +16,7 @@ from helpers.losses import softmax, token_losses
 
 @house_style()
 def surprise() -> Explorer:
-    """Five logits and a target: the surprise -ln p of the target on its curve, and the pull p - y on each logit."""
+    """Five logits and a target: the surprise -ln p of the target on its curve, and the pull p - q on each logit."""
     names = words()
     figure = canvas(380)
     curve = figure.add_axes((0.07, 0.21, 0.22, 0.67))
@@ -39,7 +39,7 @@ def surprise() -> Explorer:
     pulls.set(xlim=(-1, 1), ylim=(4.6, -0.6), yticks=[], xticks=[-1, 0, 1], xticklabels=["−1", "0", "1"])
     pulls.spines["left"].set_visible(False)
     pulls.axvline(0, color=INK, linewidth=1)
-    pulls.set_title(say("拉力", "pull") + " p − y")
+    pulls.set_title(say("拉力", "pull") + " p − q")
     move_chances, move_pulls = labelled_bars(chances, "p", 5), labelled_bars(pulls, "pull", 5)
     sample = Patch(facecolor=ORANGE, edgecolor=INK)
     figure.legend([sample], [say("目标", "target")], loc="lower center", frameon=False, borderaxespad=0.2)
@@ -61,8 +61,9 @@ def surprise() -> Explorer:
             [
                 f"z     = {row_of(logits, 1)}",
                 f"p     = {row_of(probabilities)}",
-                f"p − y = {row_of(pull)}",
-                f"−ln p = {loss:.4f} nats = {loss / math.log(2):.4f} bits   {say('目标', 'target')}: {names[target]}",
+                f"p − q = {row_of(pull)}",
+                f"−ln p = {loss:.4f} nat = {loss / math.log(2):.4f} {say('比特', 'bits')}   "
+                f"{say('目标', 'target')}: {names[target]}",
             ]
         )
 

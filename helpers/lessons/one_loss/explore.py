@@ -1,4 +1,4 @@
-"""Lesson 04: a batch as a grid of tokens, the cells that vote, and the loss that they give."""
+"""Lesson 04: a batch as a grid of tokens, the cells that are valid, and the loss that they give."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from helpers.tiny_lm import END, TinyLM, decode, encode
 
 SENTENCES = ("早。", "猫在哪里？", "Hello.", "Sleep well.")
 LONGEST, PADDING = 13, 8  # tokens of the longest sentence, END before and after; columns that can be added
-VOTES, PROMPT, LAST, EMPTY, OUTSIDE = range(5)  # what a cell is; the first alone has a valid target
+VALID, PROMPT, LAST, EMPTY, OUTSIDE = range(5)  # what a cell is; only the first counts in the loss
 
 
 @house_style()
@@ -30,7 +30,7 @@ def ballot(model: TinyLM) -> Explorer:
         for row, tokens in enumerate(sequences):
             losses[row, : len(tokens) - 1] = token_losses(model(tokens[:-1].unsqueeze(0))[0], tokens[1:])
 
-    names = [say("计分", "votes", " "), say("提示", "prompt", " ")]
+    names = [say("计入损失", "valid", " "), say("提示", "prompt", " ")]
     names += [say("没有目标", "no target", " "), say("填充", "padding", " ")]
     faces = (BLUE, PALE, "white", GREY)
     figure = canvas(440)
@@ -57,7 +57,7 @@ def ballot(model: TinyLM) -> Explorer:
 
     means = figure.add_axes((0.34, 0.135, 0.58, 0.14))
     means.set(xlim=(0, 6), ylim=(1.6, -0.6), yticks=(0, 1), xlabel=say("平均损失", "mean loss"))
-    means.set_yticklabels([say("除以计分的格数", "÷ cells that vote"), say("除以所有格数", "÷ all cells")])
+    means.set_yticklabels([say("除以计入损失的格数", "÷ valid cells"), say("除以所有格数", "÷ all cells")])
     move_means = labelled_bars(means, "mean", 2)
     colours = np.array([(0, 0, 0, 0), *map(to_rgba, (PALE, "white", GREY, "white"))])
 
@@ -68,7 +68,7 @@ def ballot(model: TinyLM) -> Explorer:
         hidden = np.zeros((B, 2, columns, 4))
         for row, tokens in enumerate(sequences):
             n = min(len(tokens), longest)
-            kinds[row, : n - 1] = VOTES
+            kinds[row, : n - 1] = VALID
             kinds[row, n - 1] = LAST
             kinds[row, : max(min(prompt, n) - 1, 0)] = PROMPT  # P tokens hold P - 1 targets
             hidden[row, 0, n:] = 1.0
@@ -78,15 +78,15 @@ def ballot(model: TinyLM) -> Explorer:
 
         kinds = kinds[:, :T]
         counts = [int((kinds == kind).sum()) for kind in range(4)]
-        total, votes = float(losses[:, :T][kinds[:, :LONGEST] == VOTES].sum()), counts[VOTES]
-        results = total / votes if votes else float("nan"), total / kinds.size
+        total, valid = float(losses[:, :T][kinds[:, :LONGEST] == VALID].sum()), counts[VALID]
+        results = total / valid if valid else float("nan"), total / kinds.size
         move_means(results, ".4f", (BLUE, RED))
         words = ", ".join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
         return "\n".join(
             [
                 *("".join("●○–·"[kind] for kind in row) for row in kinds),
                 f"B × T = {B} × {T} = {kinds.size}: {words}",
-                f"{total:.4f} / {votes} = {results[0]:.4f}, {total:.4f} / {kinds.size} = {results[1]:.4f}",
+                f"{total:.4f} / {valid} = {results[0]:.4f}, {total:.4f} / {kinds.size} = {results[1]:.4f}",
             ]
         )
 
@@ -94,9 +94,9 @@ def ballot(model: TinyLM) -> Explorer:
     return Explorer(
         figure,
         draw,
-        longest=slider(say("最多几个词元", "tokens at most", " "), LONGEST, 2, LONGEST, **size),
-        padding=slider(say("再填充几列", "more padding", " "), 0, 0, PADDING, **size),
-        prompt=slider(say("提示几个词元", "tokens of prompt", " "), 1, 1, LONGEST, **size),
+        longest=slider(say("每句最多词元数", "tokens at most", " "), LONGEST, 2, LONGEST, **size),
+        padding=slider(say("额外填充列数", "more padding", " "), 0, 0, PADDING, **size),
+        prompt=slider(say("提示词元数", "tokens of prompt", " "), 1, 1, LONGEST, **size),
     )
 
 

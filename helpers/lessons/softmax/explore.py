@@ -17,7 +17,7 @@ REACHES = (5, 10, 15)  # of the axis of scores: the shortest that holds all
 
 @house_style()
 def temperature() -> Explorer:
-    """Five logits, a shift c and a temperature T: z + c, the softmax of (z + c) / T, and its entropy against T."""
+    """Five logits, a shift c and a temperature τ: z + c, the softmax of (z + c) / τ, and its entropy against τ."""
     names = words()
     figure = canvas(360)
     scores = figure.add_axes((0.15, 0.16, 0.19, 0.72))
@@ -39,7 +39,7 @@ def temperature() -> Explorer:
     for mark in marks:
         mark.set_transform(scores.get_xaxis_transform())
 
-    curve.set(xlim=(0, HOTTEST), ylim=(0, 1.8), xlabel=say("温度 T", "temperature T"))
+    curve.set(xlim=(0, HOTTEST), ylim=(0, 1.8), xlabel=say("温度 τ", "temperature τ"))
     curve.set_title(say("熵（nat）", "entropy (nats)", " "))
     curve.axhline(math.log(5), color=INK, linewidth=1, linestyle="--", gid="limit")
     curve.text(HOTTEST, math.log(5) + 0.03, "ln 5", ha="right", va="bottom")
@@ -47,9 +47,9 @@ def temperature() -> Explorer:
     entropies = curve.plot([], [], color=INK, gid="entropies", animated=True)[0]
     point = curve.plot([], [], "o", color=INK, markersize=12, clip_on=False, gid="here", animated=True)[0]
 
-    def draw(z0: float, z1: float, z2: float, z3: float, z4: float, c: float, T: float) -> str:
+    def draw(z0: float, z1: float, z2: float, z3: float, z4: float, c: float, tau: float) -> str:
         shifted = torch.tensor([z0, z1, z2, z3, z4], dtype=torch.float64) + c
-        p = softmax(shifted / T)
+        p = softmax(shifted / tau)
         entropy = entropy_of(p).item()
         largest = int(p.argmax())
 
@@ -61,18 +61,18 @@ def temperature() -> Explorer:
         move_chances(p.tolist(), ".4f", [BLUE] * 5)
         along = softmax(shifted / torch.from_numpy(temperatures).unsqueeze(1))  # (temperatures, V)
         entropies.set_data(temperatures, entropy_of(along).numpy())
-        point.set_data([T], [entropy])
+        point.set_data([tau], [entropy])
         return "\n".join(
             [
                 f"z + c = {row_of(shifted, 1)}",
                 f"p     = {row_of(p)}",
-                f"T = {T:.1f}   {say('熵', 'entropy')} {number(entropy, '.4f')} nats   "
+                f"τ = {tau:.1f}   {say('熵', 'entropy')} {number(entropy, '.4f')} nat   "
                 f"{say('最大的 p', 'largest p')} {p[largest]:.4f} ({names[largest]})",
             ]
         )
 
-    shift, heat = slider("c", 0.0, -10.0, 10.0, 0.5), slider("T", 1.0, 0.1, HOTTEST, 0.1)
-    return Explorer(figure, draw, **sliders(), c=shift, T=heat)
+    shift, heat = slider("c", 0.0, -10.0, 10.0, 0.5), slider("τ", 1.0, 0.1, HOTTEST, 0.1)
+    return Explorer(figure, draw, **sliders(), c=shift, tau=heat)
 
 
 def entropy_of(p: torch.Tensor) -> torch.Tensor:
