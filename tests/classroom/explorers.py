@@ -137,7 +137,7 @@ def assert_labels_at_the_ends_of_bars(explorer: Explorer, name: str, rows: int) 
 
 def ends(control: ipywidgets.Widget) -> list:
     if hasattr(control, "options"):
-        return [value for _, value in control.options]
+        return [option[1] if isinstance(option, tuple) else option for option in control.options]
     if isinstance(control.value, bool):
         return [False, True]
     return [control.min, control.value, control.max]

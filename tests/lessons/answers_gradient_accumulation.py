@@ -535,13 +535,13 @@ WRONG = {
     "gradient_accumulation.no_gap": GAPS,
     "gradient_accumulation.accumulate": ACCUMULATE + any_name(ACCUMULATE_ATTACK),
     "gradient_accumulation.equal_losses": [((value,), said) for value, said in EQUAL],
-    "gradient_accumulation.rank_loss": RANK_LOSS + any_name(RANK_ATTACK),
+    "audit.rank_loss": RANK_LOSS + any_name(RANK_ATTACK),
 }
 RIGHT = {
     "gradient_accumulation.gap": GAP_RIGHT,
     "gradient_accumulation.no_gap": NO_GAP,
     "gradient_accumulation.accumulate": ACCUMULATE_RIGHT,
     "gradient_accumulation.equal_losses": [(value,) for value in UNEQUAL],
-    "gradient_accumulation.rank_loss": RANK_RIGHT,
+    "audit.rank_loss": RANK_RIGHT,
 }
 READY_MADE = {}

@@ -17,6 +17,7 @@ from matplotlib.text import Text
 from helpers.classroom.bilingual import set_language
 from helpers.classroom.drawing import BLUE, EDGED, INK, PALE, house_style
 from helpers.classroom.explorer import Explorer
+from helpers.lessons.audit.explore import xray
 from helpers.lessons.cross_entropy.explore import surprise
 from helpers.lessons.gradient_accumulation.explore import curves, skyline
 from helpers.lessons.one_loss.explore import ballot
@@ -68,6 +69,15 @@ EXPLORERS: dict[str, tuple[Callable[[], Explorer], list[dict]]] = {
         ],
     ),
     "curves": (three_runs, [{"step": 0}, {"step": 20}]),
+    "xray": (
+        xray,
+        [
+            {"loop": "prompt", "batch_size": 3, "K": 2},
+            {"loop": "times_K", "K": 4, "ranks": 2, "blind": True},
+            {"loop": "padding", "batch_size": 5, "K": 1, "padding": False},
+            {"loop": "fixed", "batch_size": 1, "K": 1},
+        ],
+    ),
 }
 every = pytest.mark.parametrize("name", EXPLORERS)
 

@@ -175,8 +175,8 @@ def _frugal(loss_of: Callable) -> Verdict | None:
     if (made := _of_size(loss_of, N, V, 4, chunk, backward=True)) > 0.75 * N * V:
         return wrong(
             f"数值对了，可峰值有 {made / (N * V):.2f} 份全部词元的分数：每一块的梯度要在前向就算好，再放掉这一块",
-            f"the numbers are right, but at the peak {made / (N * V):.2f} copies of all logits are alive: make each chunk's "
-            "gradient on the way forward, and let the chunk go",
+            f"the numbers are right, but at the peak {made / (N * V):.2f} copies of all logits are alive: make the "
+            "gradient of each chunk on the way forward, and let the chunk go",
         )
     V, D = 4, 500
     if (made := _of_size(loss_of, 8, V, D, 8, backward=False)) >= V * D:

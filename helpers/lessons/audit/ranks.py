@@ -1,4 +1,4 @@
-"""Exercise 5 of lesson 05: the loss of one rank among several."""
+"""An exercise of lesson 06: the loss of one rank among several."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ __all__ = ["rank_loss"]
 
 @exercise
 def rank_loss() -> Exercise:
-    """Exercise 5: what a rank calls backward on, when DDP then averages the gradients of all ranks."""
+    """Exercise 4: what a rank calls backward on, when DDP then averages the gradients of all ranks."""
 
     def truth(token_losses: Tensor, targets: Tensor, global_tokens: int, world_size: int) -> Tensor:
         return token_losses[targets != IGNORE_INDEX].sum() * world_size / global_tokens

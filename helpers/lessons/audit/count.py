@@ -1,0 +1,121 @@
+"""An exercise of lesson 06: the valid tokens of all ranks, by a real all-reduce between threads."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from helpers.audit import in_ranks
+from helpers.batches import IGNORE_INDEX
+from helpers.classroom.grading import Mistake, Verdict, finding, right, wrong
+from helpers.classroom.learner import awaits
+from helpers.classroom.values import as_tensor, kind
+from helpers.classroom.verdicts import waiting
+
+__all__ = ["MISTAKES", "global_count"]
+
+RANKS = (
+    ([[3, 1, -100, -100]], [[5, -100, -100, -100]]),
+    ([[0, 0, 5], [1, -100, -100]], [[-100, -100, 4], [2, 2, 2]], [[-100, -100, -100]]),
+    ([[7, 0]],),
+    ([[1, 1, 1, 1]], [[2, 2, 2, 2]]),
+)  # the targets (B, T) of each rank
+
+
+def valid(targets: Tensor) -> int:
+    return int((targets != IGNORE_INDEX).sum())
+
+
+# Each from the targets of all ranks to what every rank gets.
+MISTAKES = [
+    Mistake("只数了本进程的：没有把各进程的数加起来",
+            "this is the rank's own count: those of the other ranks were not added",
+            lambda all: [valid(own) for own in all]),
+    Mistake("求成了平均：各进程的数要相加，不除以进程数",
+            "this is the mean of the counts: they are to be added, and not divided by the number of ranks",
+            lambda all: [sum(map(valid, all)) / len(all)] * len(all)),
+    Mistake("多乘了一次进程数：all_reduce 给出的已经是总和",
+            "multiplied by the number of ranks: what all_reduce leaves is the sum already",
+            lambda all: [sum(map(valid, all)) * len(all)] * len(all)),
+    Mistake("填充也数了进去：只数 targets != -100 的",
+            "padding was counted too: count where targets != -100",
+            lambda all: [sum(own.numel() for own in all)] * len(all)),
+    Mistake("目标 0 也是有效的，只有 −100 才忽略",
+            "a target of 0 is valid too; −100 alone is ignored",
+            lambda all: [sum(int((own > 0).sum()) for own in all)] * len(all)),
+    Mistake("加的是目标的编号，不是有效目标的个数",
+            "the indices of the targets were added, instead of counting the valid ones",
+            lambda all: [sum(int(own[own != IGNORE_INDEX].sum()) for own in all)] * len(all),
+            lambda all: [sum(int(own.sum()) for own in all)] * len(all)),
+    Mistake("各进程各除各的，再平均：这是 1，不是词元数",
+            "each count was divided by itself: this is 1, and no number of tokens",
+            lambda all: [1.0] * len(all)),
+    Mistake("数的是行，不是词元",
+            "rows were counted instead of tokens",
+            lambda all: [sum(len(own) for own in all)] * len(all)),
+]  # fmt: skip
+
+
+@finding
+def global_count(answer: Any) -> Verdict:
+    """Exercise 3: targets (B, T) of a rank, and all_reduce, which sums in place -> N, the valid tokens of all ranks."""
+    if awaits(answer):
+        return waiting()
+    if not callable(answer):
+        return wrong("交来的不是函数：要函数本身，不带括号", "hand over the function itself, without calling it")
+    for ranks in RANKS:
+        targets = [torch.tensor(own) for own in ranks]
+        fault = failed(answer, targets)
+        if fault:
+            shown = [f"targets {rank}: {own}" for rank, own in enumerate(ranks)]
+            return wrong(*fault[:2], *shown, *fault[2:])
+    return right(
+        "1、2、3 个进程，真正的 all_reduce，其中一个进程没有有效词元",
+        "1, 2 and 3 ranks with a real all-reduce, one rank without a valid token",
+    )
+
+
+def failed(answer: Callable, targets: list[Tensor]) -> tuple | None:
+    """What is wrong with the answer on these ranks, in both languages and in detail; None if nothing is."""
+    try:
+        calls = [dry(answer, own) for own in targets]
+        if len(set(calls)) > 1:
+            said = ", ".join(map(str, calls))
+            zh = f"各进程调用 all_reduce 的次数不同（{said}）：少调用的一方会让别的进程一直等"
+            return zh, f"the ranks call all_reduce {said} times: the others would wait for the one that calls less"
+        got = in_ranks(len(targets), lambda rank, all_reduce: answer(targets[rank].clone(), in_place(all_reduce)))
+    except Exception as error:
+        return "函数报错了", "the function raised an error", f"{type(error).__name__}: {error}"
+    want = sum(map(valid, targets))
+    if any(value is None for value in got):
+        return "函数没有返回值，少了 return 吗？", "the function returns nothing; is a return missing?"
+    values = [as_tensor(value) for value in got]
+    if any(value is None or value.numel() != 1 for value in values):
+        said = kind(got[0])
+        return "每个进程要返回一个数 N", "each rank is to return one number, N", ("得到", "got", said)
+    numbers = [value.double().item() for value in values]
+    if numbers == [want] * len(targets):
+        return None
+    details = [
+        ("各进程得到", "the ranks got", ", ".join(f"{number:g}" for number in numbers)),
+        ("应为", "should be", str(want)),
+    ]
+    known = [one for one in MISTAKES if any(made(targets) == numbers for made in one.functions)]
+    return "N 不对", "N is wrong", *details, *[("→ " + one.zh, "→ " + one.en) for one in known[:1]]
+
+
+def in_place(all_reduce: Callable) -> Callable[[Tensor], None]:
+    """The same, returning nothing."""
+
+    def reduce(tensor: Tensor) -> None:
+        all_reduce(tensor)
+
+    return reduce
+
+
+def dry(answer: Callable, own: Tensor) -> int:
+    """How often a rank calls all_reduce; here it leaves tensors as they are."""
+    calls: list[Tensor] = []
+    answer(own.clone(), calls.append)
+    return len(calls)
