@@ -43,7 +43,7 @@ def xray(loop: str = "means") -> Explorer:
     ]
     cells = {}
     for x, head in zip(COLUMNS, heads, strict=True):
-        figure.text(x, 0.985, head, ha="center", va="top")
+        figure.text(x, 0.885, head, ha="center", va="bottom")
     for row, (y, label) in enumerate(
         ((0.845, say("第一个窗口", "first window", " · ")), (0.775, say("最后一个窗口", "last window", " · ")))
     ):
