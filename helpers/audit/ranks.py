@@ -19,25 +19,19 @@ from .names import in_language
 SECONDS = 60  # how long a rank waits for the others
 
 
-class SumInMemory:
-    """The all-reduce of W threads without a network: `all_reduce(tensor)` waits for all, then each has the sum."""
+def _sum_in_memory(world: int) -> tuple[threading.Barrier, Callable[[Tensor, int], None]]:
+    """The all-reduce of W threads without a network: each waits for all, and then has the sum in the order of ranks."""
+    barrier, given = threading.Barrier(world, timeout=SECONDS), [torch.empty(0)] * world
 
-    def __init__(self, world: int) -> None:
-        self._barrier = threading.Barrier(world, timeout=SECONDS)
-        self._given: dict[int, Tensor] = {}
-
-    def all_reduce(self, tensor: Tensor, rank: int) -> None:
-        """Replaces `tensor` by the sum of those of all ranks, added in the order of the ranks."""
-        self._given[rank] = tensor.detach().clone()
-        self._barrier.wait()
-        total = sum(self._given[r] for r in sorted(self._given))
-        self._barrier.wait()
+    def all_reduce(tensor: Tensor, rank: int) -> None:
+        given[rank] = tensor.detach().clone()
+        barrier.wait()
+        total = sum(given)
+        barrier.wait()
         with torch.no_grad():
             tensor.copy_(total)
 
-    def abort(self) -> None:
-        """Ends the waiting of all, since one rank has failed."""
-        self._barrier.abort()
+    return barrier, all_reduce
 
 
 def in_ranks(
@@ -69,7 +63,8 @@ def in_ranks(
             en = f"gloo cannot bind to a network address ({error}); the sum is taken in memory, with the same result"
             warnings.warn(in_language(language, zh, en), stacklevel=2)
             simulated = True
-    memory, store = SumInMemory(world), None if simulated else dist.HashStore()
+    barrier, reduce_in_memory = _sum_in_memory(world)
+    store = None if simulated else dist.HashStore()
     results: list[object] = [None] * world
     failed: list[BaseException] = []
 
@@ -77,13 +72,13 @@ def in_ranks(
         group = None
         try:
             if simulated:
-                results[rank] = work(rank, lambda tensor: memory.all_reduce(tensor, rank))
+                results[rank] = work(rank, lambda tensor: reduce_in_memory(tensor, rank))
             else:
                 group = _group(store, rank, world)
                 results[rank] = work(rank, lambda tensor: group.allreduce([tensor.detach()]).wait())
         except BaseException as error:
             failed.append(error)
-            memory.abort()
+            barrier.abort()
             group = None  # closes its connections, so that the others do not wait in vain
 
     threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]
