@@ -3,7 +3,21 @@
 The gradient that a loop hands to its optimizer is G = Σ w_t g_t, with g_t the gradient of one token's loss. In a small
 model in which no token occurs twice the g_t are nearly orthogonal, so least squares gives every w_t back. What a
 loop does wrong is then arithmetic on weights, and has a name. Needs torch alone, and matplotlib to draw; the
-folder can be taken into another project.
+folder can be taken into another project. In the order of the idea:
+
+    rows           the model and the rows on which a loop is run, and how they are dealt into micro-batches and windows
+    ranks          threads as ranks, with a real all-reduce
+    arguments      what is accepted, and the sentences for what is not
+    columns        the gradient g of each token, and of the terms that a wrong loop adds
+    recording      runs the loop, and keeps the gradient G of each step
+    least_squares  G and g -> the weights w
+    steps          faults of whole steps: rows of another window, an old gradient, clipping
+    rules          w -> a rule and the faults of its denominator
+    remarks        sentences on what is no fault, or could not be seen
+    diagnosis      all of these, one after the other, for the runs of one loop; and is the logged loss that descended?
+    names          the rules and faults in two languages
+    verdict        what comes out, in words and as a picture
+    auditor        `audit` itself: the way from a loop to its verdict
 
 What it cannot see: anything behind the gradient, as the optimizer's learning rate, weight decay, momentum, or a hook of
 its own on `step`; the scale of a step that was clipped; a term or an error smaller than one part in a million of the

@@ -27,19 +27,13 @@ def check_world(world: object, language: str) -> None:
 
 def is_epoch(train: object, language: str) -> bool:
     """True for `train(model, rows, batch_size, K)`, False for `train(model, micro_batches)`, else TypeError."""
-    shown = repr(train)
-    if callable(train):
+    for count in (4, 2):
         try:
-            signature = inspect.signature(train)
-        except (TypeError, ValueError):
-            signature = inspect.Signature()
-        shown = f"train{signature}"
-        for count in (4, 2):
-            try:
-                signature.bind(*range(count))
-            except TypeError:
-                continue
-            return count == 4
+            inspect.signature(train).bind(*range(count))
+        except (TypeError, ValueError):  # no function, one without a signature, or one of other parameters
+            continue
+        return count == 4
+    shown = f"train{inspect.signature(train)}" if inspect.isfunction(train) else repr(train)
     zh = f"train 必须是函数 train(model, rows, batch_size, K) 或 train(model, micro_batches)，得到 {shown}"
     en = f"train must be a function train(model, rows, batch_size, K) or train(model, micro_batches), got {shown}"
     raise TypeError(in_language(language, zh, en))
@@ -47,40 +41,30 @@ def is_epoch(train: object, language: str) -> bool:
 
 def check_partitions(partitions: object, language: str) -> list[tuple[int, int]]:
     """The pairs (batch_size, K), each once; raises TypeError or ValueError for what are none."""
-
-    def refuse(error: type[Exception], value: object) -> Exception:
-        zh = f"partitions 必须是由 (batch_size, K) 组成的列表，都是正整数，得到 {value!r}"
-        en = f"partitions must be pairs (batch_size, K) of positive integers, got {value!r}"
-        return error(in_language(language, zh, en))
-
-    if isinstance(partitions, str | dict) or not isinstance(partitions, Sequence) or not partitions:
-        raise refuse(TypeError, partitions)
-    for pair in partitions:
-        if not isinstance(pair, list | tuple) or len(pair) != 2 or not all(type(n) is int for n in pair):
-            raise refuse(TypeError, pair)
-        if min(pair) < 1:
-            raise refuse(ValueError, pair)
+    listed = isinstance(partitions, Sequence) and not isinstance(partitions, str) and len(partitions) > 0
+    for pair in partitions if listed else [partitions]:
+        whole = listed and isinstance(pair, list | tuple) and len(pair) == 2 and all(type(n) is int for n in pair)
+        if not whole or min(pair) < 1:
+            zh = f"partitions 必须是由 (batch_size, K) 组成的列表，都是正整数，得到 {pair!r}"
+            en = f"partitions must be pairs (batch_size, K) of positive integers, got {pair!r}"
+            raise (ValueError if whole else TypeError)(in_language(language, zh, en))
     return list(dict.fromkeys(map(tuple, partitions)))
 
 
 def make_model(model: object, language: str) -> nn.Module:
     """A new model; raises TypeError or ValueError for what makes none."""
-
-    def refuse(error: type[Exception], zh: str, en: str) -> Exception:
-        wanted = "model must be a function without arguments that returns a model"
-        return error(in_language(language, f"model 必须是不带参数、返回模型的函数，{zh}", f"{wanted}, {en}"))
-
+    zh, en = "model 必须是不带参数、返回模型的函数", "model must be a function without arguments that returns a model"
     if isinstance(model, nn.Module) or not callable(model):
         kind = type(model).__name__
-        raise refuse(TypeError, f"得到 {kind}", f"got {kind}: say lambda: model")
+        raise TypeError(in_language(language, f"{zh}，得到 {kind}", f"{en}, got {kind}: say lambda: model"))
     try:
         made = model()
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
-        raise refuse(ValueError, f"它报错：{text}", f"it raised {text}") from error
+        raise ValueError(in_language(language, f"{zh}，它报错：{text}", f"{en}, it raised {text}")) from error
     if not isinstance(made, nn.Module):
         kind = type(made).__name__
-        raise refuse(TypeError, f"它返回了 {kind}", f"it returned {kind}")
+        raise TypeError(in_language(language, f"{zh}，它返回了 {kind}", f"{en}, it returned {kind}"))
     return made
 
 

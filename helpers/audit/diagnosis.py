@@ -1,5 +1,6 @@
 """From the gradients of a loop to a verdict: read the weights, align the steps, find the rule, compare the log."""
 
+import math
 from dataclasses import replace
 
 import torch
@@ -8,7 +9,6 @@ from torch import Tensor
 from . import remarks as say
 from .columns import FAMILIES, Columns
 from .least_squares import EXACT, UNEXPLAINED, read
-from .logs import descended, logged_losses, same_as_logged
 from .names import FAULTS, in_language
 from .recording import Run
 from .rows import Layout
@@ -17,6 +17,7 @@ from .steps import Aligned, align, clipped_steps, clipped_too_early
 from .verdict import Step, Verdict
 
 OF_K = {"times_K", "over_K", "fixed_divisor"}  # say nothing where a window is not what was asked for
+ROUNDING = 1e-4  # trainers round the losses that they log
 NO_FAULTS = ("label_smoothing", "z_loss")  # families that get a remark
 
 
@@ -72,16 +73,16 @@ def diagnose(runs: list[Run], layouts: list[Layout], known: Columns, language: s
     # The numbers of each step, and its log.
     steps: list[Step] = []
     for place, (run, aligned, right) in enumerate(zip(runs, partitions, rights, strict=True)):
-        logged, remark = logged_losses(run.returned, len(run.steps))
+        logged, remark = _logged_losses(run.returned, len(run.steps))
         remarks += [remark] if remark else []
         scales = matches[0].scales[place] if matches else torch.ones(len(right), dtype=torch.float64)
         constants = matches[0].constants[place] if matches else torch.ones(len(known.rows))
-        for number, candidates in enumerate(descended(aligned, scales)):
+        for number, candidates in enumerate(_descended(aligned, scales)):
             step = _numbers(aligned, right[number], number, logged[number], candidates[0] * scales[number].item())
             steps.append(step)
             factors = sorted({1.0, *constants[aligned.inside[number]].tolist()})
             compared = step.logged is not None and not unexplained and (matches or not any_clipped)
-            if compared and not same_as_logged(step.logged, candidates, factors, tolerance):
+            if compared and not _same_as_logged(step.logged, candidates, factors, tolerance):
                 faults.add("logged_not_descended")
                 remarks += [say.nan_log(step)] if step.logged != step.logged else []
 
@@ -119,3 +120,54 @@ def _numbers(aligned: Aligned, right: Tensor, number: int, logged: float | None,
     ratio, error = gradient.norm().item() / length, (gradient - wanted).norm().item() / length
     cosine, loss = (wanted @ gradient).item() / (length * own), (right @ reading.value).item()
     return Step(layout.batch_size, layout.K, number + 1, ratio, cosine, error, loss, logged, descended)
+
+
+def _logged_losses(returned: object, steps: int) -> tuple[list[float | None], tuple[str, str] | None]:
+    """What a loop returned, one loss a step, or None for each; and a remark where it cannot be used."""
+    nothing: list[float | None] = [None] * steps
+    if returned is None:
+        return nothing, None
+    values = returned.tolist() if isinstance(returned, Tensor) and returned.dim() == 1 else returned
+    if not isinstance(values, list | tuple):
+        values = [values]
+    if len(values) != steps:
+        zh = f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较"
+        return nothing, (zh, f"the loop returned {len(values)} values for {steps} steps, so they were not compared")
+    losses = [_number(value) for value in values]
+    if any(loss is None and value is not None for loss, value in zip(losses, values, strict=True)):
+        zh = "循环返回的不是数，没有拿它们比较"
+        return nothing, (zh, "what the loop returned are no numbers, so they were not compared")
+    return losses, None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
+        return float(value.detach())
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+
+def _descended(aligned: Aligned, scales: Tensor) -> list[list[float]]:
+    """For each step, the values that a loop may log for the gradient that was read, before it was scaled (steps,).
+
+    The first is Σ w l over everything that is in the gradient. The others: without further terms, and, with
+    ranks, what one rank has of it, before or after the sum is taken.
+    """
+    reading = aligned.reading
+    parts = aligned.shares() / scales[:, None] * reading.value
+    decay, z = reading.of("decay"), reading.of("z")
+    found = [parts.sum(1), parts[:, ~decay].sum(1), parts[:, ~z].sum(1), parts[:, ~z & ~decay].sum(1)]
+    world = reading.layout.world
+    if world > 1:
+        rank = (reading.layout.place("rank") % world)[reading.row.clamp(min=0)]
+        for number in range(world):
+            own = parts[:, (rank == number) | decay].sum(1)
+            found += [own, own * world]
+    return torch.stack(found, 1).tolist()
+
+
+def _same_as_logged(logged: float, candidates: list[float], factors: list[float], tolerance: float) -> bool:
+    """Whether a logged loss is one of the candidates, but for a factor that has been named already."""
+    margin = max(ROUNDING, tolerance)
+    return math.isfinite(logged) and any(
+        abs(logged * factor - value) <= margin * max(1.0, abs(value)) for value in candidates for factor in factors
+    )

@@ -20,28 +20,19 @@ SECONDS = 60  # how long a rank waits for the others
 OPERATIONS = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
 
 
-class SumInMemory:
-    """The all-reduce of W threads without a network: `all_reduce(tensor)` waits for all, then each has the sum."""
+def _in_memory(world: int, seconds: float) -> tuple[threading.Barrier, Callable[[Tensor, int, str], None]]:
+    """The all-reduce of W threads without a network: each waits for all, and then has the sum in the order of ranks."""
+    barrier, given = threading.Barrier(world, timeout=seconds), [torch.empty(0)] * world
 
-    def __init__(self, world: int, seconds: float = SECONDS) -> None:
-        self._barrier = threading.Barrier(world, timeout=seconds)
-        self._given: dict[int, Tensor] = {}
-
-    def all_reduce(self, tensor: Tensor, rank: int, op: str = "sum") -> None:
-        """Replaces `tensor` by the sum of those of all ranks, added in their order, or by the larger of each entry."""
-        if op not in OPERATIONS:
-            raise ValueError(f"op must be 'sum' or 'max', got {op!r}")
-        self._given[rank] = tensor.detach().clone()
-        self._barrier.wait()
-        given = [self._given[r] for r in sorted(self._given)]
-        total = sum(given) if op == "sum" else torch.stack(given).amax(0)
-        self._barrier.wait()
+    def all_reduce(tensor: Tensor, rank: int, op: str) -> None:
+        given[rank] = tensor.detach().clone()
+        barrier.wait()
+        total = {"sum": sum, "max": lambda tensors: torch.stack(tensors).amax(0)}[op](given)
+        barrier.wait()
         with torch.no_grad():
             tensor.copy_(total)
 
-    def abort(self) -> None:
-        """Ends the waiting of all, since one rank has failed."""
-        self._barrier.abort()
+    return barrier, all_reduce
 
 
 def in_ranks(
@@ -75,7 +66,8 @@ def in_ranks(
             en = f"gloo cannot bind to a network address ({error}); the sum is taken in memory, with the same result"
             warnings.warn(in_language(language, zh, en), stacklevel=2)
             simulated = True
-    memory, store = SumInMemory(world, seconds), None if simulated else dist.HashStore()
+    barrier, reduce_in_memory = _in_memory(world, seconds)
+    store = None if simulated else dist.HashStore()
     results: list[object] = [None] * world
     failed: list[BaseException] = []
 
@@ -83,14 +75,15 @@ def in_ranks(
         group = None
         try:
             if simulated:
-                results[rank] = work(rank, lambda tensor, op="sum": memory.all_reduce(tensor, rank, op))
+                results[rank] = work(rank, lambda tensor, op="sum": reduce_in_memory(tensor, rank, op))
             else:
                 group = _group(store, rank, world, seconds)
-                reduce = group.allreduce
-                results[rank] = work(rank, lambda tensor, op="sum": reduce([tensor.detach()], OPERATIONS[op]).wait())
+                results[rank] = work(
+                    rank, lambda tensor, op="sum": group.allreduce([tensor.detach()], OPERATIONS[op]).wait()
+                )
         except BaseException as error:
             failed.append(error)
-            memory.abort()
+            barrier.abort()
             group = None  # closes its connections, so that the others do not wait in vain
 
     threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]

@@ -24,7 +24,7 @@ HERE = Path.cwd()
 
 
 def edition(folder):  # of the helpers in it, -1 if not all of them are there
-    first, last = [folder / "helpers" / name for name in ("__init__.py", "tokenizer.py")]
+    first, last = (folder / "helpers" / f"{name}.py" for name in ("__init__", "tokenizer"))
     whole = os.path.isfile(first) and os.path.isfile(last)
     text = first.read_bytes() if whole else b"EDITION = -1"
     return int((re.findall(rb"(?m)^EDITION = (-?\d+)", text) or [0])[0])

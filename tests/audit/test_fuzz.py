@@ -9,7 +9,7 @@ from tests.audit import loops
 from tests.audit.loops import count, epoch, losses, mean, summed, valid, windows
 from tests.audit.table import CASES
 
-fuzz = settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -127,7 +127,7 @@ KNOWN = [case for case in CASES if not case.given]
 
 
 @given(st.sampled_from(KNOWN), some_rows(), pairs)
-@settings(fuzz, max_examples=60)
+@settings(fuzz, max_examples=40)
 def test_what_is_ok_has_the_right_gradient(case, rows, partitions):
     assume(every_window_has_a_target(rows, partitions))
     verdict = audit(case.train, rows=rows, partitions=partitions)
