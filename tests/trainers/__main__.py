@@ -100,7 +100,9 @@ def show(found: dict[str, dict]) -> None:
         cells = [cell(part.get("verdicts", {}).get(row.name)) for part in found.values()]
         print(f"| {row.name} | " + " | ".join(cells) + " |")
     sizes = [" ".join(f"{loss:.4f}" for loss in part.get("eval_loss", {}).values()) for part in found.values()]
-    print(f"| eval_loss, batch size 1, 3, 10 (true {TRUE_EVAL_LOSS}) | " + " | ".join(sizes) + " |\n")
+    if any(sizes):
+        print(f"| eval_loss, batch size 1, 3, 10 (true {TRUE_EVAL_LOSS}) | " + " | ".join(sizes) + " |")
+    print()
     for name, part in found.items():
         installed = ", ".join(" ".join(pair) for pair in part.get("versions", {}).items())
         print(f"- {name}: {part.get('error') or installed}")
