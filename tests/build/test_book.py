@@ -41,7 +41,7 @@ def of_each_lesson(function):
     return pytest.mark.parametrize("path", lessons(), ids=lambda path: path.name)(function)
 
 
-@pytest.mark.parametrize("path", [*lessons(), NOTEBOOKS / "GLOSSARY.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*lessons(), *sorted(NOTEBOOKS.glob("*.md"))], ids=lambda path: path.name)
 def test_translated_phrases_do_not_come_back(path):
     texts = [cell.source for cell in each(path)] if path.suffix == ".ipynb" else [path.read_text(encoding="utf-8")]
     for number, text in enumerate(texts, 1):

@@ -189,7 +189,9 @@ def anchors(path: Path) -> set[str]:
     }
 
 
-@pytest.mark.parametrize("path", [*EDITIONS, NOTEBOOKS / "GLOSSARY.md", ROOT / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", [*EDITIONS, *sorted(NOTEBOOKS.glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name
+)
 def test_links_lead_somewhere(path):
     if path.suffix == ".ipynb":
         texts = [cell.source for cell in nbformat.read(path, 4).cells if cell.cell_type == "markdown"]

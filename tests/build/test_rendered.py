@@ -16,7 +16,7 @@ def test_rendered_prose_shows_no_markup(path):
             assert stray_marks(cell.source) == [], f"cell {number}"
 
 
-@pytest.mark.parametrize("path", [NOTEBOOKS / "GLOSSARY.md", ROOT / "README.md"], ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [*sorted(NOTEBOOKS.glob("*.md")), ROOT / "README.md"], ids=lambda path: path.name)
 def test_a_rendered_page_shows_no_markup(path):
     marks = stray_marks(path.read_text(encoding="utf-8"))
     assert [mark for mark in marks if mark != "<!--"] == []  # the marks of README's table and command

@@ -34,7 +34,7 @@ SEED_LOGITS = torch.tensor(
 
 @exercise
 def perplexity() -> Exercise:
-    """Exercise 2: the losses of all tokens (T,) in nats -> their perplexity ()."""
+    """Exercise 1: the losses of all tokens (T,) in nats -> their perplexity ()."""
 
     def truth(token_losses: Tensor) -> Tensor:
         return token_losses.mean().exp()
@@ -73,7 +73,7 @@ def perplexity() -> Exercise:
 
 @exercise
 def gradient() -> Exercise:
-    """Exercise 4: logits (T, V), targets (T,) -> the gradient of the mean loss (T, V), without autograd."""
+    """Exercise 3: logits (T, V), targets (T,) -> the gradient of the mean loss (T, V), without autograd."""
 
     def truth(logits: Tensor, targets: Tensor) -> Tensor:
         logits = logits.clone().requires_grad_()
@@ -125,7 +125,7 @@ def gradient() -> Exercise:
 
 @finding
 def revealing_targets(answer: Any) -> Verdict:
-    """Exercise 3: targets (3,) for the seed's logits with which a flipped sign shows in every row."""
+    """Exercise 4: targets (3,) for the seed's logits with which a flipped sign shows in every row."""
     targets = as_tensor(answer)
     if (
         targets is None

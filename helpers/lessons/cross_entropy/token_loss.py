@@ -1,4 +1,4 @@
-"""Exercise 1 of lesson 02: the loss of each token."""
+"""Exercise 2 of lesson 02: the loss of each token."""
 
 from collections.abc import Callable
 
@@ -15,7 +15,7 @@ __all__ = ["token_losses"]
 
 @exercise
 def token_losses() -> Exercise:
-    """Exercise 1: logits (T, V), targets (T,) -> the loss of each token (T,), in nats."""
+    """Exercise 2: logits (T, V), targets (T,) -> the loss of each token (T,), in nats."""
 
     def truth(logits: Tensor, targets: Tensor) -> Tensor:
         return losses.token_losses(logits, targets)

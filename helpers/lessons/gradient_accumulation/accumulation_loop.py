@@ -1,4 +1,4 @@
-"""Exercise 3 of lesson 05: a training loop, graded by the gradient that it leaves, and by how it got there."""
+"""Exercise 4 of lesson 05: a training loop, graded by the gradient that it leaves, and by how it got there."""
 
 from collections.abc import Callable, Sequence
 
@@ -17,7 +17,7 @@ Answer = Callable[[Tensor, Tensor, Tensor], Tensor]
 
 @exercise
 def accumulate() -> Exercise:
-    """Exercise 3: weights (V, V), inputs, targets (K, B, T) -> the gradient of the token mean, by K times backward."""
+    """Exercise 4: weights (V, V), inputs, targets (K, B, T) -> the gradient of the token mean, by K times backward."""
 
     def loop(weigh: Callable[[Tensor, Tensor, Tensor], Tensor]) -> Answer:
         """A loop whose loss is `weigh` of a micro-batch's token losses, its targets, and all targets."""

@@ -62,7 +62,7 @@ def no_gap(counts: Any, means: Any) -> Verdict:
 
 @finding
 def equal_losses(answer: Any) -> Verdict:
-    """Exercise 4: targets of micro-batches, for which a model that knows nothing has wrong gradients by both rules."""
+    """Exercise 3: targets of micro-batches, for which a model that knows nothing has wrong gradients by both rules."""
     rows = [finite(row) for row in answer] if type(answer) in (list, tuple) and len(answer) <= 100 else []
     if len(rows) < 2 or any(row is None or len(row) > 1000 for row in rows):
         return wrong(
