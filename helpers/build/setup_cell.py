@@ -20,11 +20,11 @@ from pathlib import Path
 
 EDITION = 0  # of the helpers that this lesson needs
 REPOSITORY = "https://github.com/OWNER/NAME"
-HERE = Path.cwd()
+HERE, LAST = Path.cwd(), "tokenizer.py"
 
 
 def edition(folder):  # of the helpers in it, -1 if not all of them are there
-    first, last = (folder / "helpers" / f"{name}.py" for name in ("__init__", "tokenizer"))
+    first, last = (folder / "helpers" / name for name in ("__init__.py", LAST))
     whole = os.path.isfile(first) and os.path.isfile(last)
     text = first.read_bytes() if whole else b"EDITION = -1"
     return int((re.findall(rb"(?m)^EDITION = (-?\d+)", text) or [0])[0])

@@ -84,9 +84,12 @@ def failed(answer: Callable, targets: list[Tensor]) -> tuple | None:
             said = ", ".join(map(str, calls))
             zh = f"各进程调用 all_reduce 的次数不同（{said}）：少调用的一方会让别的进程一直等"
             return zh, f"the ranks call all_reduce {said} times: the others would wait for the one that calls less"
-        got = in_ranks(len(targets), lambda rank, all_reduce: answer(targets[rank].clone(), in_place(all_reduce)))
+        copies = [own.clone() for own in targets]
+        got = in_ranks(len(targets), lambda rank, all_reduce: answer(copies[rank], in_place(all_reduce)))
     except Exception as error:
         return "函数报错了", "the function raised an error", f"{type(error).__name__}: {error}"
+    if not all(map(torch.equal, copies, targets)):
+        return "函数改动了传入的 targets，先复制再改", "the function changes targets; copy it first"
     want = sum(map(valid, targets))
     if any(value is None for value in got):
         return "函数没有返回值，少了 return 吗？", "the function returns nothing; is a return missing?"
