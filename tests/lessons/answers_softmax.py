@@ -51,7 +51,7 @@ def of_two(z, top):
 
 
 TEMPERATURES = [
-    (lambda z, top: 1 / bisect(z, top), "this is 1/T"),
+    (lambda z, top: 1 / bisect(z, top), "this is 1/τ"),
     (of_two, "only the two largest scores"),
     (lambda z, top: 1 / of_two(z, top), "only the two largest scores"),
     (lambda z, top: math.log(bisect(z, top)), "the logarithm of the temperature"),

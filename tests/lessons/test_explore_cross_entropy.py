@@ -51,10 +51,12 @@ def test_the_axes_hold_the_range_and_no_more():
     assert explorer["pull0"].axes.get_ylim() == explorer["p0"].axes.get_ylim()
 
 
-@pytest.mark.parametrize(("code", "word"), [("zh", "蓝"), ("en", "blue"), ("both", "蓝 blue")])
+@pytest.mark.parametrize(
+    ("code", "word"), [("zh", "目标：蓝"), ("en", "target: blue"), ("both", "目标：target: 蓝 blue")]
+)
 def test_the_text_in_each_language(code, word):
     set_language(code)
-    assert surprise().text.endswith(f": {word}")
+    assert surprise().text.endswith(f"   {word}")
 
 
 def test_the_target_is_set_apart_by_its_colour_and_the_colour_is_named():

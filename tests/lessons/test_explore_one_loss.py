@@ -150,10 +150,12 @@ def test_the_mean_that_counts_is_set_apart_from_the_one_that_does_not(explorer):
     assert [to_hex(explorer[f"mean{row}"].get_facecolor()) for row in (0, 1)] == [BLUE, RED]
 
 
-@pytest.mark.parametrize(("code", "word"), [("zh", "填充"), ("en", "padding"), ("both", "填充 padding")])
+@pytest.mark.parametrize(("code", "word"), [("zh", "，填充"), ("en", ", padding"), ("both", ", 填充 padding")])
 def test_the_text_in_each_language(code, word):
     set_language(code)
-    assert f"{word} 20" in ballot(model()).text
+    text = ballot(model()).text
+    assert f"{word} 20" in text
+    assert ("= 52：计入损失" in text) == (code == "zh")
 
 
 def test_the_losses_in_the_cells_are_those_of_the_model(explorer):

@@ -40,7 +40,7 @@ def perplexity() -> Exercise:
         return token_losses.mean().exp()
 
     mistakes = [
-        Mistake("先取指数再平均；要先平均",
+        Mistake("先求 e^L 再平均；要先平均",
                 "the exponentials were averaged; take the mean first",
                 lambda x: x.exp().mean()),
         Mistake("用了总和，没有除以词元数",
@@ -58,7 +58,7 @@ def perplexity() -> Exercise:
         Mistake("每个词元都有了一个数；先取平均，只留一个",
                 "there is a number for each token; take the mean first, and one is left",
                 lambda x: x.exp()),
-        Mistake("没有取指数，这是平均损失",
+        Mistake("没有求 e 的次方，这是平均损失",
                 "no exponential was taken: this is the mean loss",
                 lambda x: x.mean()),
         Mistake("指数上多了负号，这是平均（几何）概率",

@@ -22,7 +22,7 @@ lossLab.drawings.surprise = ({ axes, drawing: { words } }) => {
       `p     = ${row(p, 4)}`,
       `p − q = ${row(pull, 4)}`,
       `−ln p = ${fixed(loss, 4)} ${words.nat} = ${fixed(loss / Math.LN2, 4)} ${words.bit}   ` +
-        `${words.target}: ${words.names[target]}`,
+        `${words.target}${words.names[target]}`,
     ].join("\n");
     return { svg, text };
   };

@@ -18,6 +18,7 @@ from helpers.losses import softmax, token_losses
 def surprise() -> Explorer:
     """Five logits and a target: the surprise -ln p of the target on its curve, and the pull p - q on each logit."""
     names = words()
+    aim = say("目标：", "target: ", "")
     figure = canvas(380)
     curve = figure.add_axes((0.07, 0.21, 0.22, 0.67))
     chances = figure.add_axes((0.4, 0.21, 0.17, 0.67))
@@ -62,14 +63,13 @@ def surprise() -> Explorer:
                 f"z     = {row_of(logits, 1)}",
                 f"p     = {row_of(probabilities)}",
                 f"p − q = {row_of(pull)}",
-                f"−ln p = {loss:.4f} nat = {loss / math.log(2):.4f} {say('比特', 'bits')}   "
-                f"{say('目标', 'target')}: {names[target]}",
+                f"−ln p = {loss:.4f} nat = {loss / math.log(2):.4f} {say('比特', 'bits')}   {aim}{names[target]}",
             ]
         )
 
     target = ipywidgets.Dropdown(
         options=[(word, row) for row, word in enumerate(names)], value=1, description=say("目标", "target"), **sized()
     )
-    said = {"nat": "nat", "bit": say("比特", "bits"), "target": say("目标", "target"), "names": names}
+    said = {"nat": "nat", "bit": say("比特", "bits"), "target": aim, "names": names}
     drawing = {"name": "surprise", "words": said}
     return Explorer(figure, draw, drawing=drawing, **sliders(), target=target)

@@ -45,8 +45,8 @@ def temperature_for() -> Exercise:
         return (largest - second) / torch.logit(_numbers(top)[0])
 
     mistakes = [
-        Mistake("这是温度的倒数 1/T：分数要除以 T，不是乘",
-                "this is 1/T: the scores are divided by T, not multiplied",
+        Mistake("这是温度的倒数 1/τ：分数要除以 τ，不是乘",
+                "this is 1/τ: the scores are divided by τ, not multiplied",
                 lambda z, top: 1 / truth(z, top)),
         Mistake("只看了最大的两个分数；其余的也分走概率",
                 "only the two largest scores were looked at; the others take their share too",

@@ -46,7 +46,7 @@ def _other_formulas() -> list[Mistake]:
         return lambda z: f(z) / f(z).sum(-1, keepdim=True)
 
     return [
-        Mistake("没有取指数，直接用分数除以总和",
+        Mistake("没有求 e^z，直接用分数除以总和",
                 "no exponential was taken: these are the scores, divided by their sum",
                 divided(lambda z: z), divided(torch.abs), divided(torch.relu)),
         Mistake("log_softmax 之后没有取 exp，却除以了总和",

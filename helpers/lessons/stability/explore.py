@@ -151,10 +151,10 @@ def cliff() -> Explorer:
         for reading, result in zip(readings, results, strict=True):
             reading.set_text(short(result))
         name = next(name for name, kind in NAMES.items() if kind == dtype)
-        aim = f"{say('目标', 'target', ' ')}: {short(z[target].item())}"
+        aim = f"{say('目标：', 'target: ', '')}{short(z[target].item())}"
         lines = [f"{name}   z = {' '.join(short(value) for value in z.tolist())}   {aim}"]
         lines += [f"{recipe:17} = {short(result)}" for recipe, result in zip(RECIPES, results, strict=True)]
-        lines.append(f"{say('损失的真值', 'true loss', ' ')}: {short(true_loss(z, target).item())}")
+        lines.append(f"{say('损失的真值：', 'true loss: ', '')}{short(true_loss(z, target).item())}")
         return "\n".join(lines)
 
     dtype = ipywidgets.Dropdown(

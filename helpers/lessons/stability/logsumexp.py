@@ -48,7 +48,7 @@ def logsumexp() -> Exercise:
         Mistake("没有取对数",
                 "no logarithm was taken",
                 lambda z: z.amax(1) + rest(z).exp(), lambda z: rest(z).exp()),
-        Mistake("只是分数之和：没有取指数，或者求和之前先取了对数",
+        Mistake("只是分数之和：没有求 e^z，或者求和之前先取了对数",
                 "this adds up the logits: no exponentials were taken, or the logarithm before the sum",
                 lambda z: z.sum(1), lambda z: z.amax(1) + (z - top(z)).sum(1)),
         Mistake("只剩最大值，log Σ 那一项丢了",
