@@ -44,8 +44,8 @@ def linear_cross_entropy(
     Each loss is multiplied by its entry in `token_weights` (...): constants, such as a mask or 1 / length of the
     sequence. Their sum over the valid tokens is divided by `count`; give it the number of valid tokens of the whole
     batch, and the losses of its micro-batches add up. Without `count` the divisor is the number of valid tokens for
-    "mean" and 1 for "sum"; it is never the sum of the weights. There is no reduction "none": the gradient is made on
-    the way forward, so the weights must be known by then.
+    "mean" and 1 for "sum"; it is never the sum of the weights. There is no reduction "none": the gradient is made in
+    the forward pass, so the weights must be known by then.
     A mean over no valid token is nan and its gradient is 0. Tokens that are ignored, or weigh 0, take no time.
 
     Memory at the peak, beyond the inputs: both gradients and chunk · V numbers, 2 · chunk · V with `softcap`. Under
@@ -58,7 +58,7 @@ def linear_cross_entropy(
     this function as it is and compiles what stands around it, so `fullgraph=True` raises.
     Raises TypeError for a wrong dtype or kind, ValueError for a wrong shape or value, IndexError for a target that is
     neither in [0, V) nor `ignore_index`, and says where.
-    Source: the gradient on the way forward is from Hsu et al. 2024, "Liger Kernel"; softcap is from Gemma Team 2024,
+    Source: the gradient in the forward pass is from Hsu et al. 2024, "Liger Kernel"; softcap is from Gemma Team 2024,
     "Gemma 2", section 2.
     """
     require.tensor(weight, "weight", "floating-point", "(V, D)")

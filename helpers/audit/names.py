@@ -16,6 +16,9 @@ RULES = {
         "no known rule gives these weights"),
 }
 
+RIGHT_RULE_WITH_FAULTS = ("规则没有错，是词元平均：每个有效词元的权重相同；错在下面",
+    "the rule is right, the token mean: every valid token weighs the same; the faults are below")
+
 FAULTS = {
     "fixed_divisor": ("除数固定为 K：最后一个不满的窗口被缩小了",
         "the divisor is K even where the last window holds fewer micro-batches, so that window is scaled down"),
@@ -23,7 +26,7 @@ FAULTS = {
         "the gradient is K times too large: a division by K is missing"),
     "over_K": ("梯度被多除了一次 K",
         "the gradient is divided by K once too often"),
-    "unshifted_count": ("数 N 时用的是移位前的标签，把没有预测对象的第一个标签也数了进去",
+    "unshifted_count": ("数 N 时用的是错开前的标签，把没有预测对象的第一个标签也数了进去",
         "N counts the labels before the shift, and with them first labels that nothing predicts"),
     "attention_count": ("数 N 时用的是 attention_mask，把提示和第一个词元也数了进去",
         "N counts the attention mask, and with it prompts and first tokens"),
@@ -35,9 +38,9 @@ FAULTS = {
         "the prompts are in the loss"),
     "padding_in_loss": ("填充也计入了损失",
         "the padding is in the loss"),
-    "labels_not_shifted": ("标签没有移位：每个词元预测的是它自己",
+    "labels_not_shifted": ("标签没有错开：每个词元预测的是它自己",
         "the labels are not shifted: each token predicts itself"),
-    "labels_shifted_twice": ("标签移位了两次：每个词元预测的是后面第二个",
+    "labels_shifted_twice": ("标签错开了两次：每个词元预测的是后面第二个",
         "the labels are shifted twice: each token predicts the one after the next"),
     "weight_decay": ("损失里加了参数的平方（L2）",
         "the squares of the parameters are added to the loss (L2)"),
@@ -51,7 +54,7 @@ FAULTS = {
         "the rows are not taken in order: they are shuffled"),
     "clipped_too_early": ("每次反向传播之后都裁剪：先来的微批次被缩小了好几次",
         "the gradient is clipped after each backward, so early micro-batches are made smaller again and again"),
-    "logged_not_descended": ("记录的损失不是梯度所下降的那个损失",
+    "logged_not_descended": ("记录的损失不是梯度实际在降低的那个损失",
         "the logged loss is not the loss whose gradient is descended"),
     "left_padding": ("左填充：第一个词元由填充位置预测，也计入了损失",
         "left padding: the first token of a row is predicted from padding, and is in the loss"),

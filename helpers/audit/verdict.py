@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .names import FAULTS, RULES, in_language
+from .names import FAULTS, RIGHT_RULE_WITH_FAULTS, RULES, in_language
 
 COLOURS = ("#1f6feb", "#d4740c", "#2a8f5b", "#8e4ec6")  # of the steps, in turn
 GREY, RED = "#9a9a9a", "#c62828"  # masked targets; the line at 1/N
@@ -63,12 +63,13 @@ class Verdict:
         return self.rule == "token_mean" and not self.faults
 
     def __str__(self) -> str:
-        lines = [f"{'✓' if self.ok else '✗'} {in_language(self.language, *RULES[self.rule])} [{self.rule}]"]
+        whole = RIGHT_RULE_WITH_FAULTS if self.rule == "token_mean" and self.faults else RULES[self.rule]
+        lines = [f"{'✓' if self.ok else '✗'} {in_language(self.language, *whole)} [{self.rule}]"]
         lines += [f"✗ {in_language(self.language, *FAULTS[name])} [{name}]" for name in self.faults]
         lines += [f"· {remark}" for remark in self.remarks]
         if self.steps:
-            zh = "B × K    步  范数之比      余弦  相对误差      损失  记录的    下降的"
-            en = "B × K  step     ratio    cosine     error      loss    logged  descended"
+            zh = "B × K   步  范数之比      余弦  相对误差      损失    记录的    实际的"
+            en = "B × K step     ratio    cosine     error      loss    logged descended"
             lines.append({"zh": zh, "en": en, "both": f"{zh}\n{en}"}[self.language])
         return "\n".join(lines + [str(step) for step in self.steps])
 

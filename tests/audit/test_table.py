@@ -1,5 +1,7 @@
 """Every row of the table of names: its rule, its faults and its numbers."""
 
+import re
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -108,3 +110,23 @@ def test_the_words_of_a_verdict():
     assert lines[2].split()[3:6] == ["3", "0.5043", "0.99721"]
     right = str(audit(loops.epoch(loops.summed, log=False)))
     assert right.startswith("✓ token mean") and " – " in right.splitlines()[-1]
+
+
+def test_a_right_rule_is_not_called_a_fault():
+    loop = loops.epoch(lambda m, b, w, K: loops.summed(m, b, w, K) * K)
+    english, chinese = (str(audit(loop, language=code)).splitlines() for code in ("en", "zh"))
+    assert english[0].startswith("✗ the rule is right") and english[0].endswith("the faults are below [token_mean]")
+    assert chinese[0].startswith("✗ 规则没有错") and chinese[0].endswith("错在下面 [token_mean]")
+    assert english[1].startswith("✗") and english[1].endswith("[times_K]") and chinese[1].endswith("[times_K]")
+
+
+def test_the_columns_stand_below_their_heads():
+    for code, wide in (("en", 1), ("zh", 2)):  # a Chinese character is as wide as two digits
+        lines = str(audit(loops.epoch(loops.summed), language=code)).splitlines()
+        head = next(i for i, line in enumerate(lines) if line.startswith("B × K"))
+        ends = [[match.end() for match in re.finditer(r"\S+", spread(line, wide))] for line in lines[head : head + 2]]
+        assert len(ends[1]) == 10 and ends[0][3:] == ends[1][3:], code
+
+
+def spread(line: str, wide: int) -> str:
+    return "".join(character * (wide if character > "⺀" else 1) for character in line)

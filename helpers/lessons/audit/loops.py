@@ -97,7 +97,7 @@ LOOPS = {
         lambda m, b, mine, all, K, W: right(m, b, mine, all, K, W) * K,
     ),
     "unshifted": Loop(
-        "移位之前数 N",
+        "错开之前数 N",
         "N counted before the shift",
         "(labels != -100).sum()",
         lambda m, b, mine, all, K, W: summed(m, b) * W / labelled(all),

@@ -9,11 +9,10 @@ from torch import Tensor
 
 from helpers.classroom.grading import Verdict, finding, right, wrong
 from helpers.classroom.values import as_tensor, kind
-from helpers.lessons.audit.ranks import rank_loss
 from helpers.lessons.gradient_accumulation.accumulation_loop import accumulate
 from helpers.lessons.gradient_accumulation.gap import gap
 
-__all__ = ["accumulate", "equal_losses", "gap", "no_gap", "rank_loss"]
+__all__ = ["accumulate", "equal_losses", "gap", "no_gap"]
 
 
 @finding

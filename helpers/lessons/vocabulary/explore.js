@@ -85,7 +85,7 @@ lossLab.drawings.staircase = ({ axes, drawing: { colours, card, scales: tops, wo
     const text = [
       `T = ${T}, V = ${V}, D = ${D}, ${words.chunk} = ${method === "whole" ? T : chunk}`,
       `${words.copy} = ${fixed(copy / GiB, 2)} GiB`,
-      `${words.peak} = ${fixed(peak / GiB, 2)} GiB = ${fixed(peak / copy, 2)} ${words.copies}, ${words.at} ${steps[at][0]}`,
+      `${words.peak} = ${fixed(peak / GiB, 2)} GiB = ${fixed(peak / copy, 2)} ${words.copies_at} ${steps[at][0]}`,
       `dW + dh = ${fixed(both / GiB, 2)} GiB, ${words.card} = ${card} GiB`,
     ].join("\n");
     return { svg, text };

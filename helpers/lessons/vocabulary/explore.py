@@ -56,7 +56,7 @@ def staircase() -> Explorer:
     shown = [Patch(facecolor=COLOURS[name], edgecolor=INK, linewidth=0.6, label=said[name]) for name in TENSORS[::-1]]
     legend = {"loc": "upper left", "frameon": False, "fontsize": 12, "borderaxespad": 0}
     lines = [
-        axes.plot([], [], color=INK, linewidth=2, label=say("底线", "floor") + ": dW + dh")[0],
+        axes.plot([], [], color=INK, linewidth=2, label=say("底线：", "floor: ", "") + "dW + dh")[0],
         axes.plot([], [], color=INK, linewidth=2, linestyle=(0, (5, 3)), label=say("16 GiB 的卡", "16 GiB card"))[0],
         axes.plot([], [], color=INK, linewidth=1.2, linestyle=(0, (1, 2)),
                   label=say("反向开始", "backward begins"))[0],
@@ -67,8 +67,7 @@ def staircase() -> Explorer:
         "chunk": say("每块词元", "tokens in a chunk"),
         "copy": say("一份分数", "one copy of the logits"),
         "peak": say("峰值", "peak"),
-        "copies": say("份", "copies"),
-        "at": say("在", "at"),
+        "copies_at": say("份，在", "copies, at"),
         "card": say("卡", "card"),
     }
 
@@ -99,8 +98,7 @@ def staircase() -> Explorer:
             [
                 f"T = {T}, V = {V}, D = {D}, {words['chunk']} = {tokens}",
                 f"{words['copy']} = {copy / GIB:.2f} GiB",
-                f"{words['peak']} = {peak / GIB:.2f} GiB = {peak / copy:.2f} {words['copies']}, "
-                f"{words['at']} {steps[at][0]}",
+                f"{words['peak']} = {peak / GIB:.2f} GiB = {peak / copy:.2f} {words['copies_at']} {steps[at][0]}",
                 f"dW + dh = {both / GIB:.2f} GiB, {words['card']} = {CARD} GiB",
             ]
         )
@@ -109,7 +107,7 @@ def staircase() -> Explorer:
         "whole": say("F.cross_entropy，整批", "F.cross_entropy, all tokens"),
         "chunks": say("分块", "chunks"),
         "checkpoint": say("分块，反向时重算", "chunks, recomputed in backward"),
-        "forward": say("分块，前向就算梯度", "chunks, gradient on the way forward"),
+        "forward": say("分块，前向就算梯度", "chunks, gradient in the forward pass"),
     }
 
     def choice(label: str, values: tuple[int, ...], value: int, form: str = "{}") -> ipywidgets.SelectionSlider:

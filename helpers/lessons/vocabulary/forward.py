@@ -1,4 +1,4 @@
-"""Exercise 3 of lesson 07: a loss that makes both gradients on the way forward, graded with them."""
+"""Exercise 3 of lesson 07: a loss that makes both gradients in the forward pass, graded with them."""
 
 import functools
 from collections.abc import Callable
@@ -176,7 +176,7 @@ def _frugal(loss_of: Callable) -> Verdict | None:
         return wrong(
             f"数值对了，可峰值有 {made / (N * V):.2f} 份全部词元的分数：每一块的梯度要在前向就算好，再放掉这一块",
             f"the numbers are right, but at the peak {made / (N * V):.2f} copies of all logits are alive: make the "
-            "gradient of each chunk on the way forward, and let the chunk go",
+            "gradient of each chunk in the forward pass, and let the chunk go",
         )
     V, D = 4, 500
     if (made := _of_size(loss_of, 8, V, D, 8, backward=False)) >= V * D:
