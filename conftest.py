@@ -1,6 +1,10 @@
 import os
 from collections.abc import Iterator
 
+# Two processes and their kernels share a small machine: a second thread each waits more than it works. Before PyTorch
+# is imported, and for every kernel; who sets it has it his way.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from nbval.plugin import IPyNbCell
 

@@ -69,22 +69,22 @@ def in_ranks(
     barrier, reduce_in_memory = _in_memory(world, seconds)
     store = None if simulated else dist.HashStore()
     results: list[object] = [None] * world
+    groups: list[object] = [None] * world  # kept until all ranks are done: one that is may not hang up on the others
     failed: list[BaseException] = []
 
     def thread(rank: int) -> None:
-        group = None
         try:
             if simulated:
                 results[rank] = work(rank, lambda tensor, op="sum": reduce_in_memory(tensor, rank, op))
             else:
-                group = _group(store, rank, world, seconds)
+                groups[rank] = group = _group(store, rank, world, seconds)
                 results[rank] = work(
                     rank, lambda tensor, op="sum": group.allreduce([tensor.detach()], OPERATIONS[op]).wait()
                 )
         except BaseException as error:
             failed.append(error)
             barrier.abort()
-            group = None  # closes its connections, so that the others do not wait in vain
+            groups[rank] = group = None  # closes its connections, so that the others do not wait in vain
 
     threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]
     for one in threads:

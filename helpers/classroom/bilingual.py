@@ -1,20 +1,9 @@
 """Two languages in one place: which one is spoken, what is said in it, and a font that can draw it."""
 
-import logging
 import os
 from pathlib import Path
 
-# matplotlib notes on stderr that it fills a cold cache, or that it has no folder for one; a lesson's first cell, which
-# imports it by way of this module, prints nothing.
-_logger = logging.getLogger("matplotlib")
-_level = _logger.level
-_logger.setLevel(logging.ERROR)
-try:
-    from matplotlib import font_manager
-finally:
-    _logger.setLevel(_level)
-
-from helpers import require  # noqa: E402
+from matplotlib import font_manager
 
 __all__ = ["FAMILY", "language", "register_font", "say", "set_language"]
 
@@ -41,7 +30,10 @@ def set_language(code: str) -> None:
     >>> set_language("both")
     """
     global _language
-    require.choice(code, "the language", LANGUAGES)
+    if not isinstance(code, str) or code not in LANGUAGES:
+        from helpers import require  # it imports torch, for which a right call need not wait
+
+        require.choice(code, "the language", LANGUAGES)
     _language = code
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from helpers.classroom.errors import KNOWN_ERRORS
 from helpers.classroom.learner import line_in, returns_something
-from helpers.classroom.running import Run, run, run_known
+from helpers.classroom.running import Run, run
 from helpers.classroom.values import WIDEST, as_tensor, difference, kind, same
 from helpers.classroom.verdicts import article
 
@@ -35,7 +35,7 @@ def fault_of(answer: Callable, exercise: "Exercise", number: int, case: tuple, o
         if returns_something(answer):
             return "函数返回的是 None", "the function returned None", *details
         return "函数没有返回值，少了 return 吗？", "the function returns nothing; is a return missing?", *details
-    value, want = as_tensor(one.value), run_known(exercise.truth, case).value.detach()
+    value, want = as_tensor(one.value), exercise.known(exercise.truth, number).value.detach()
     if value is None:
         name = kind(one.value)
         en = f"the function returns {article(name)} {name}, not a tensor of real numbers"
@@ -109,14 +109,10 @@ def diagnosis(exercise: "Exercise", cases: Sequence[tuple], runs: Sequence[Run],
     """
     moderate = [number for number, case in enumerate(cases) if is_moderate(case)]
     order = [fault, *(number for number in range(len(cases)) if number != fault)]
-    truth = run_known(exercise.truth, cases[fault])
-    made: dict[tuple, Run] = {}
+    truth = exercise.known(exercise.truth, fault)
 
     def alike(function: Callable, number: int) -> bool:
-        key = function, number
-        if key not in made:
-            made[key] = run_known(function, cases[number])
-        return same_outcome(runs[number], made[key], size_of(cases[number]))
+        return same_outcome(runs[number], exercise.known(function, number), size_of(cases[number]))
 
     if not same_outcome(runs[fault], truth, size_of(cases[fault])) and any(map(tells, runs)):
         for numbers in (order, [number for number in order if number in moderate] if fault in moderate else []):

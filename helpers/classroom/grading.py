@@ -17,6 +17,7 @@ and in the notebook `check.double(my_double)`; an exercise that asks for an exam
 `@finding`. Then add its answers, wrong and right, to `tests/lessons/answers_<topic>.py`. `EXERCISES` holds them all.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ import torch
 
 from helpers.classroom.faults import diagnosis, fault_of, said
 from helpers.classroom.learner import awaits, returns_something
-from helpers.classroom.running import Run, run, undisturbed
+from helpers.classroom.running import Run, run, run_known, undisturbed
 from helpers.classroom.values import literal
 from helpers.classroom.verdicts import Verdict, article, refused, right, waiting, wrong
 
@@ -86,12 +87,22 @@ class Exercise:
     gradient_of: int | None = None
     also: Callable[[Sequence[tuple], Sequence[Run]], Verdict | None] | None = None
 
+    _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+
     def names(self) -> tuple[str, ...]:
         """The names of the arguments; options of the truth that no case sets come after them."""
         return self.truth.__code__.co_varnames[: self.truth.__code__.co_argcount]
 
+    @functools.cached_property
     def arguments(self) -> list[tuple]:
+        """Of each case; they are never handed out themselves, only copies (`running.run`)."""
         return [case.arguments(self.names()) if isinstance(case, Recipe) else case for case in self.cases]
+
+    def known(self, function: Callable, number: int) -> Run:
+        """What the truth or a known mistake gives on a case, run once for all answers."""
+        if (function, number) not in self._known:
+            self._known[function, number] = run_known(function, self.arguments[number])
+        return self._known[function, number]
 
     def shown(self, number: int) -> list[str]:
         """The arguments of a case, each on a line that can be pasted into a cell, or the code that makes them."""
@@ -122,11 +133,16 @@ class Check:
 def exercise(make: Callable[[], Exercise]) -> Check:
     """Register an exercise that asks for a function."""
 
+    @functools.cache
+    def made() -> Exercise:
+        with undisturbed():
+            return make()
+
     def judge(answer: Any) -> tuple[Verdict, str]:
         with undisturbed():
-            return graded(answer, make())
+            return graded(answer, made())
 
-    return Check(make, judge, lambda: make().mistakes)
+    return Check(make, judge, lambda: made().mistakes)
 
 
 def finding(make: Callable[..., Verdict]) -> Check:
@@ -149,7 +165,7 @@ def graded(answer: Any, exercise: Exercise) -> tuple[Verdict, str]:
         name = type(answer).__name__
         en = f"this is {article(name)} {name}; hand over the function itself, without calling it"
         return wrong(f"交来的是 {name}，要的是函数本身，不带括号", en), ""
-    cases = exercise.arguments()
+    cases = exercise.arguments
     runs = runs_of(answer, cases, exercise.gradient_of)
     for number, (case, one) in enumerate(zip(cases, runs, strict=True)):
         if fault := fault_of(answer, exercise, number, case, one):

@@ -8,7 +8,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
 import warnings
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -379,6 +382,25 @@ def test_a_rank_that_fails_ends_the_others(simulated):
         in_ranks(0, work)
 
 
+def test_a_rank_that_is_done_does_not_hang_up_on_the_others(monkeypatch):
+    closed, first_done = [], threading.Event()
+
+    class Group:
+        def __init__(self, store, rank, *_):
+            weakref.finalize(self, closed.append, rank)
+
+    def work(rank, all_reduce):
+        if rank == 0:
+            first_done.set()
+        else:
+            first_done.wait(10)
+            time.sleep(0.1)  # the thread of rank 0 ends
+        return list(closed)
+
+    monkeypatch.setattr(dist, "ProcessGroupGloo", Group)
+    assert in_ranks(2, work)[1] == [0]  # the one that was made to see whether gloo can bind
+
+
 # loops
 
 
@@ -631,6 +653,8 @@ def test_the_folder_can_be_taken_away_and_renamed(tmp_path):
     shutil.copytree(FOLDER, tmp_path / "xray", ignore=shutil.ignore_patterns("__pycache__"))
     program = """
 import sys
+import threading
+import time
 import torch
 sys.modules["matplotlib"] = None
 from xray import audit, AuditLM, collate, Verdict

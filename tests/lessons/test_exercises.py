@@ -26,13 +26,7 @@ WRONG, RIGHT, READY_MADE = (
 )
 
 
-def of(table: dict) -> list:
-    """The answers of a table, each with its exercise; the name of a test says which one it was."""
-    return [
-        pytest.param(name, answer, id=f"{name}-{number}")
-        for name, answers in table.items()
-        for number, answer in enumerate(answers)
-    ]
+every = pytest.mark.parametrize("name", EXERCISES)
 
 
 def test_every_exercise_has_its_answers():
@@ -50,36 +44,44 @@ def verdict_on(name: str, number: int) -> Verdict:
     return check_of(name).judge(*(answer if isinstance(answer, tuple) else (answer,)))[0]
 
 
-@pytest.mark.parametrize(("name", "number"), [(name, i) for name, rows in WRONG.items() for i in range(len(rows))])
-def test_a_wrong_answer(name, number):
-    """It is refused, in three languages, and named if its mistake is known."""
-    verdict, said = verdict_on(name, number), WRONG[name][number][1]
+def unlike_a_refusal(verdict: Verdict, said: str) -> list[str]:
+    """What a verdict on a wrong answer lacks: it refuses, in three languages, and names the mistake if it is known."""
     both, zh, en = (in_language(verdict, code) for code in ("both", "zh", "en"))
-    assert verdict.mark == "✗"
-    assert said in en
-    assert both.startswith("✗ ") and zh.startswith("✗ ") and en.startswith("✗ ")
-    assert not re.search("[\u4e00-\u9fff]", en)
-    assert re.search("[\u4e00-\u9fff]", zh.splitlines()[0])
-    assert ("→" in zh) == ("→" in en) == ("→" in both)
-    assert not re.search(r"(?<!\w)a [aeiou]", en.splitlines()[0])
     got, want = re.search("(?m)got: (.*)$", en), re.search("(?m)should be: (.*)$", en)
-    assert not (got and want) or got[1] != want[1]
+    demands = {
+        "a cross": verdict.mark == "✗" and both.startswith("✗ ") and zh.startswith("✗ ") and en.startswith("✗ "),
+        said: said in en,
+        "English alone": not re.search("[\u4e00-\u9fff]", en),
+        "Chinese": re.search("[\u4e00-\u9fff]", zh.splitlines()[0]),
+        "a name in each language or in none": ("→" in zh) == ("→" in en) == ("→" in both),
+        "the right article": not re.search(r"(?<!\w)a [aeiou]", en.splitlines()[0]),
+        "two numbers that look different": not (got and want) or got[1] != want[1],
+    }
+    return [demand for demand, met in demands.items() if not met]
 
 
-@pytest.mark.parametrize(("name", "answer"), of(RIGHT))
-def test_a_right_answer(name, answer):
-    mark, said = judged(check_of(name), answer)
-    assert mark == "✓", said
+@every
+def test_wrong_answers(name):
+    rows = enumerate(WRONG[name])
+    lacking = {number: unlike_a_refusal(verdict_on(name, number), said) for number, (_, said) in rows}
+    assert {number: lacks for number, lacks in lacking.items() if lacks} == {}
 
 
-@pytest.mark.parametrize(("name", "answer"), of(READY_MADE))
-def test_a_ready_made_answer(name, answer):
-    mark, said = judged(check_of(name), answer)
-    assert mark == "○", said
-    assert "ready-made" in said
+@every
+def test_right_answers(name):
+    said = {number: judged(check_of(name), answer) for number, answer in enumerate(RIGHT[name])}
+    assert {number: verdict for number, verdict in said.items() if verdict[0] != "✓"} == {}
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@pytest.mark.parametrize("name", READY_MADE)
+def test_ready_made_answers(name):
+    for answer in READY_MADE[name]:
+        mark, said = judged(check_of(name), answer)
+        assert mark == "○", said
+        assert "ready-made" in said
+
+
+@every
 def test_every_known_mistake_is_named_by_an_answer(name):
     """And no two mistakes of an exercise have one name."""
     said = [in_language(verdict_on(name, number), "en") for number in range(len(WRONG[name]))]
@@ -103,7 +105,7 @@ def test_teachers_get_every_name(capsys):
         assert all(f"  - {one.zh}\n    {one.en}\n" in printed for one in check.mistakes())
 
 
-@pytest.mark.parametrize("name", EXERCISES)
+@every
 def test_the_first_counterexample_can_be_computed_by_hand(name):
     """Each number of the first case has one digit, and there are few of them."""
     check = check_of(name)

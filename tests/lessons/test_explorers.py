@@ -82,6 +82,18 @@ EXPLORERS: dict[str, tuple[Callable[[], Explorer], list[dict]]] = {
 every = pytest.mark.parametrize("name", EXPLORERS)
 
 
+@cache
+def made(name: str) -> tuple[Explorer, dict]:
+    explorer = EXPLORERS[name][0]()
+    return explorer, {label: control.value for label, control in explorer.controls.items()}
+
+
+def as_made(name: str) -> Explorer:
+    """One explorer for all tests that only look at it and move it, in the state in which it was made."""
+    explorer, first = made(name)
+    return explorer.set(**first)
+
+
 @every
 @pytest.mark.parametrize("code", ["zh", "en", "both"])
 def test_words_have_room(name, code, caplog):
@@ -93,8 +105,7 @@ def test_words_have_room(name, code, caplog):
 
 @every
 def test_it_is_drawn_as_if_anew(name):
-    make, states = EXPLORERS[name]
-    explorer = make()
+    explorer, states = as_made(name), EXPLORERS[name][1]
     for values in ({}, *states):
         assert_drawn_as_if_anew(explorer.set(**values))
 
@@ -113,7 +124,7 @@ def test_a_readers_settings_change_no_picture(name):
 
 @every
 def test_what_moves_has_names(name):
-    explorer = EXPLORERS[name][0]()
+    explorer = as_made(name)
     names = [artist.get_gid() for artist in animated(explorer)]
     assert all(names) and len(set(names)) == len(names)
     assert all(re.fullmatch(r"[\w-]+", name) for name in names)  # so that they can be ids in an SVG
@@ -123,8 +134,7 @@ def test_what_moves_has_names(name):
 @every
 def test_numbers_are_the_same_in_picture_and_text(name):
     """Each number that moves in the picture stands in the text, digit by digit."""
-    make, states = EXPLORERS[name]
-    explorer = make()
+    explorer, states = as_made(name), EXPLORERS[name][1]
     for values in ({}, *states):
         text = moved(explorer, **values)
         known = {number.lstrip("+") for number in re.findall(r"[+−]?[\d.]+(?:e[+−]?\d+)?", text)}
@@ -142,8 +152,7 @@ def filled(patch: Patch) -> bool:
 @every
 def test_light_colours_have_a_dark_edge_and_no_lines(name):
     """3 : 1 on white for all that carries meaning."""
-    make, states = EXPLORERS[name]
-    explorer = make()
+    explorer, states = as_made(name), EXPLORERS[name][1]
     for values in ({}, *states):
         moved(explorer, **values)
         for patch in explorer.figure.findobj(lambda one: isinstance(one, Patch) and filled(one)):
@@ -160,7 +169,7 @@ def test_light_colours_have_a_dark_edge_and_no_lines(name):
 
 @every
 def test_no_axis_of_probability_goes_beyond_1(name):
-    for axes in EXPLORERS[name][0]().figure.axes:
+    for axes in as_made(name).figure.axes:
         for axis, limits in ((axes.xaxis, axes.get_xlim()), (axes.yaxis, axes.get_ylim())):
             if "probabilit" in axis.get_label_text() or "p of the target" in axis.get_label_text():
                 assert limits == (0, 1)
@@ -172,8 +181,7 @@ def test_no_axis_of_probability_goes_beyond_1(name):
 @every
 def test_each_state_is_made_of_what_moves_alone(name):
     """What does not move is the same before and after: a page can draw it once and the rest for each state."""
-    make, states = EXPLORERS[name]
-    explorer = make()
+    explorer, states = as_made(name), EXPLORERS[name][1]
     for values in states:
         background = np.asarray(explorer._background).copy()
         explorer.set(**values)
