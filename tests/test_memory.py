@@ -220,7 +220,7 @@ def test_saved_bytes_and_the_transforms_of_torch_func():
 
     for transform in (torch.func.grad, torch.func.jacrev, torch.func.hessian):
         for function in (partial(saved_bytes, partial(transform(loss), logits)), partial(transform(around), logits)):
-            with pytest.raises(RuntimeError, match="saved_bytes works neither inside torch.func.grad, vjp, jacrev and"):
+            with pytest.raises(RuntimeError, match="saved_bytes works neither inside"):
                 function()
     with pytest.raises(RuntimeError, match="must match the size"):  # an error of the function's own
         saved_bytes(lambda: torch.zeros(2) + torch.zeros(3))
