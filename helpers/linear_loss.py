@@ -14,6 +14,8 @@ from helpers.losses import IGNORE_INDEX, _valid_targets
 
 __all__ = ["linear_cross_entropy"]
 
+_keeps_graph = getattr(torch._C._autograd, "_get_current_graph_task_keep_graph", lambda: True)  # retain_graph=True?
+
 
 def linear_cross_entropy(
     hidden: Tensor,
@@ -50,7 +52,7 @@ def linear_cross_entropy(
 
     Memory at the peak, beyond the inputs: both gradients and chunk · V numbers, 2 · chunk · V with `softcap`. Under
     `torch.no_grad`, and for an input that requires no gradient, none is made. If the loss is multiplied by a factor
-    before `backward`, both gradients are copied; `count` costs nothing.
+    before `backward`, or the graph is retained, both gradients are copied; `count` costs nothing.
     Half precision: logits are rounded as `F.linear` rounds them; the rest is in fp32, the loss and the sums over
     chunks included. Each gradient is rounded once, after a loss scale. fp32 buffers make the peak larger than both
     gradients in half precision. Under autocast the inputs are cast as for `F.linear`.
@@ -58,8 +60,7 @@ def linear_cross_entropy(
     this function as it is and compiles what stands around it, so `fullgraph=True` raises.
     Raises TypeError for a wrong dtype or kind, ValueError for a wrong shape or value, IndexError for a target that is
     neither in [0, V) nor `ignore_index`, and says where.
-    Source: the gradient in the forward pass is from Hsu et al. 2024, "Liger Kernel"; softcap is from Gemma Team 2024,
-    "Gemma 2", section 2.
+    Source: Hsu et al. 2024, "Liger Kernel": the gradient in the forward pass; softcap: Gemma Team 2024, section 2.
     """
     require.tensor(weight, "weight", "floating-point", "(V, D)")
     if len(weight) == 0:
@@ -119,7 +120,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             x.new_zeros(x.shape, dtype=exact) if wanted else None
             for x, wanted in zip((hidden, weight), ctx.needs_input_grad, strict=False)
         ]
-        if weights.is_meta or weights.all():
+        if weights.is_meta or _is_true_or_hidden(weights.all()):
             blocks = [slice(start, start + chunk) for start in range(0, len(weights), chunk)]
         else:
             blocks = weights.nonzero().squeeze(1).split(chunk)
@@ -172,9 +173,16 @@ class _LinearCrossEntropy(torch.autograd.Function):
     def backward(ctx: FunctionCtx, upstream: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():  # by create_graph=True; a second derivative would be 0 without an error
             raise RuntimeError("linear_cross_entropy has no second derivative; for create_graph=True use cross_entropy")
-        as_it_is = upstream.is_meta or upstream == 1  # then autograd can take the gradients without a copy
-        grads = [g if g is None or as_it_is else g * upstream for g in ctx.saved_tensors]
+        as_it_is = not _keeps_graph() and (upstream.is_meta or _is_true_or_hidden(upstream == 1))
+        grads = [g if g is None or as_it_is else g * upstream for g in ctx.saved_tensors]  # at best without a copy
         return *grads, *[None] * 7  # autograd rounds the sums in fp32 to the inputs' half precision
+
+
+def _is_true_or_hidden(condition: Tensor) -> bool:
+    try:
+        return bool(condition)
+    except RuntimeError:  # of a fake tensor, which has no numbers
+        return True
 
 
 def _as_autocast_casts(hidden: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:

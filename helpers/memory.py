@@ -82,8 +82,10 @@ def saved_bytes(function: Callable[[], Any]) -> int:
     >>> saved_bytes(lambda: torch.nn.functional.cross_entropy(logits, targets))
     32004
 
-    What is kept twice counts once. Autograd keeps inputs and parameters as well, but those exist anyway.
-    Raises TypeError if `function` cannot be called.
+    What is kept twice counts once. Autograd keeps inputs and parameters as well, but those exist anyway. What hooks
+    of the function's own put elsewhere, such as `torch.autograd.graph.save_on_cpu`, is not counted.
+    Raises TypeError if `function` cannot be called, RuntimeError inside `torch.func.grad`, `vjp`, `jacrev` and
+    `hessian` and around them: PyTorch does not tell there what it keeps.
     """
     require.instance(function, "function", Callable, "a function without arguments")
     kept = {}
@@ -94,8 +96,14 @@ def saved_bytes(function: Callable[[], Any]) -> int:
             kept[_address(tensor)] = storage.nbytes()
         return tensor.detach()
 
-    with PeakMemory() as memory, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        result = function()  # holds the graph until all is counted
+    try:
+        with PeakMemory() as memory, torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            result = function()  # holds the graph until all is counted
+    except RuntimeError as error:
+        if "saved tensor hooks" not in str(error):
+            raise
+        words = "saved_bytes works neither inside torch.func.grad, vjp, jacrev and hessian nor around them"
+        raise RuntimeError(f"{words}: differentiate with torch.autograd.grad or backward") from error
     del result
     return sum(kept.values())
 

@@ -77,7 +77,7 @@ def _limits(dtype: torch.dtype) -> Limits:
 
 def _last_argument(holds: Callable[[Tensor], Tensor | bool], end: float, dtype: torch.dtype) -> float:
     """The last number of `dtype` on the way from 0, where `holds` is true of exp, to `end`, where it is false."""
-    good, bad = torch.zeros((), dtype=dtype), torch.tensor(end, dtype=dtype)
+    good, bad = (torch.tensor(number, dtype=dtype, device="cpu") for number in (0.0, end))
     while True:
         middle = (good + bad) / 2
         if middle in (good, bad):  # no number of the dtype lies between them

@@ -49,7 +49,8 @@ class TinyLM(nn.Module):
         generator = torch.Generator().manual_seed(seed)
 
         def weights(*shape: int) -> nn.Parameter:
-            return nn.Parameter(0.1 * torch.randn(shape, generator=generator, dtype=torch.float64))
+            drawn = torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+            return nn.Parameter(0.1 * drawn.to(torch.empty(0).device))
 
         self.heads = heads
         self.token_embedding = weights(vocab_size, width)
@@ -130,7 +131,7 @@ def train(
     everything = pack(sequences, length=len(model.position_embedding))
     generator = torch.Generator().manual_seed(seed)
     passes = steps * BATCH_SIZE // len(sequences) + 1  # through the corpus, in another order each time
-    order = torch.cat([torch.randperm(len(sequences), generator=generator) for _ in range(passes)])
+    order = torch.cat([torch.randperm(len(sequences), generator=generator, device="cpu") for _ in range(passes)])
     order = order[: steps * BATCH_SIZE].view(steps, BATCH_SIZE).tolist()
     parameters = list(model.parameters())
     moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]

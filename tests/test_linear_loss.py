@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from helpers import linear_loss
 from helpers.linear_loss import linear_cross_entropy
@@ -274,12 +275,24 @@ def test_a_second_backward_gives_the_same():
         loss.backward()
 
 
-def test_a_gradient_that_was_changed_in_place_is_not_given_again():
+@pytest.mark.parametrize("factor", [1.0, 2.0])
+def test_a_kept_graph_gives_the_same_gradient_after_one_was_changed_in_place(factor):
+    """As clipping, a hook, or an optimizer that sets gradients to zero do."""
     inputs = batch()
-    loss = linear_cross_entropy(*inputs)
-    torch.autograd.grad(loss, inputs[1], retain_graph=True)[0].zero_()
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        torch.autograd.grad(loss, inputs[1])
+    loss, leaves = factor * linear_cross_entropy(*inputs), inputs[:2]
+    wanted = value_and_gradients(lambda *x: factor * formula(*x), *inputs)[1:]
+    for last in (False, False, True):
+        gradients = torch.autograd.grad(loss, leaves, retain_graph=not last)
+        assert_equal(gradients, wanted)
+        for gradient in gradients:
+            gradient.zero_()
+
+
+def test_a_fake_tensor_has_a_shape_and_no_numbers():
+    with FakeTensorMode():
+        hidden, weight = torch.zeros(6, 4, requires_grad=True), torch.zeros(7, 4, requires_grad=True)
+        (2.0 * linear_cross_entropy(hidden, weight, torch.zeros(6).long(), softcap=3.0)).backward()
+        assert (hidden.grad.shape, weight.grad.shape) == ((6, 4), (7, 4))
 
 
 @pytest.mark.parametrize("factor", [0.0, 1.0, -1.0, 2.0, -2.5])
@@ -292,13 +305,14 @@ def test_a_factor_before_backward(factor):
     assert_equal([hidden.grad, weight.grad], wanted[1:])
 
 
-def test_autograd_takes_the_gradients_without_a_copy_unless_there_is_a_factor():
+def test_autograd_takes_the_gradients_without_a_copy_unless_there_is_a_factor_or_the_graph_is_kept():
     hidden, weight = torch.zeros(100, 8, requires_grad=True), torch.zeros(1000, 8, requires_grad=True)
     gradients = 4 * (hidden.numel() + weight.numel())
-    for factor, copies in ((1.0, 1), (2.0, 2)):
+    for factor, keep, copies in ((1.0, False, 1), (2.0, False, 2), (1.0, True, 2)):
         hidden.grad = weight.grad = None
         with PeakMemory() as memory:
-            (factor * linear_cross_entropy(hidden, weight, torch.zeros(100).long(), chunk=1)).backward()
+            loss = factor * linear_cross_entropy(hidden, weight, torch.zeros(100).long(), chunk=1)
+            loss.backward(retain_graph=keep)
         assert memory.peak - copies * gradients in range(7000)  # a row of 1000 logits, and arrays of N
 
 

@@ -2,6 +2,7 @@
 
 import doctest
 import weakref
+from functools import partial
 
 import pytest
 import torch
@@ -205,3 +206,23 @@ def test_saved_bytes_keeps_nothing_alive():
 def test_saved_bytes_wants_a_function(odd):
     with pytest.raises(TypeError, match="function must be a function without arguments, got "):
         saved_bytes(odd)
+
+
+def test_saved_bytes_and_the_transforms_of_torch_func():
+    """PyTorch runs no hooks for saved tensors under those that differentiate; vmap does not."""
+    logits = torch.zeros(3, 5)
+
+    def loss(logits: Tensor) -> Tensor:
+        return logits.exp().sum()
+
+    def around(logits: Tensor) -> Tensor:
+        return logits.sum() + saved_bytes(lambda: loss(logits))
+
+    for transform in (torch.func.grad, torch.func.jacrev, torch.func.hessian):
+        for function in (partial(saved_bytes, partial(transform(loss), logits)), partial(transform(around), logits)):
+            with pytest.raises(RuntimeError, match="saved_bytes works neither inside"):
+                function()
+    with pytest.raises(RuntimeError, match="must match the size"):  # an error of the function's own
+        saved_bytes(lambda: torch.zeros(2) + torch.zeros(3))
+    row = torch.zeros(3, 5, requires_grad=True)
+    assert saved_bytes(lambda: torch.func.vmap(torch.exp)(row)) == 3 * 5 * 4

@@ -103,3 +103,10 @@ def test_the_answer_that_is_kept_cannot_be_changed():
 def test_other_dtypes_are_refused(dtype):
     with pytest.raises(TypeError, match=r"one of torch.float16, torch.bfloat16, .*, got .*" + str(dtype)):
         limits(dtype)
+
+
+def test_the_default_device_has_no_say():
+    wanted = limits(torch.float16)
+    precision._limits.cache_clear()
+    with torch.device("meta"):  # where exp could not be read
+        assert limits(torch.float16) == wanted

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from helpers import tiny_lm, tokenizer
 from helpers.batches import pack, pad
 from helpers.tiny_lm import END, TinyLM, corpus, decode, encode, train, vocabulary
+from tests.devices import AnotherDevice
 
 STEPS = 150  # of the lesson's 250, which nbval trains: enough to learn from and to tell the ways apart by
 WAYS = {"full": ("token_mean", 1), "naive": ("mean_of_means", 8), "repaired": ("token_mean", 8)}
@@ -301,3 +302,13 @@ def test_adam_as_in_pytorch():
         tiny_lm._adam_step(ours, mean, square, step, 0.3)
         optimizer.step()
         torch.testing.assert_close(ours, theirs, rtol=1e-12, atol=0)
+
+
+def test_random_numbers_are_drawn_on_the_cpu_whatever_the_default_device():
+    wanted, losses = TinyLM(len(vocabulary())), train(TinyLM(len(vocabulary())), steps=10)
+    with AnotherDevice():
+        one = TinyLM(len(vocabulary()))
+        assert all(map(torch.equal, one.parameters(), wanted.parameters()))
+        assert train(one, steps=10) == losses
+    with torch.device("meta"):
+        assert all(parameter.is_meta for parameter in TinyLM(len(vocabulary())).parameters())

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from numbers import Integral
 
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from .names import LANGUAGES, in_language
 
@@ -59,12 +60,17 @@ def make_model(model: object, language: str) -> nn.Module:
         raise TypeError(in_language(language, f"{zh}，得到 {kind}", f"{en}, got {kind}: say lambda: model"))
     try:
         made = model()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         text = f"{type(error).__name__}: {error}"
         raise ValueError(in_language(language, f"{zh}，它报错：{text}", f"{en}, it raised {text}")) from error
     if not isinstance(made, nn.Module):
         kind = type(made).__name__
         raise TypeError(in_language(language, f"{zh}，它返回了 {kind}", f"{en}, it returned {kind}"))
+    for name, value in (*made.named_parameters(), *made.named_buffers()):
+        if is_lazy(value) or value.is_meta:
+            zh = f"模型的 {name} 还没有数值（LazyModule，或 meta 设备）：先给它数值"
+            en = f"{name} of the model has no numbers yet (a lazy module, or the device meta): give it some first"
+            raise ValueError(in_language(language, zh, en))
     return made
 
 

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from .arguments import check_language, check_partitions, check_rows, check_targets, check_world, is_epoch, make_model
@@ -16,6 +17,7 @@ from .verdict import Verdict
 PARTITIONS = ((1, 4), (3, 2), (4, 3), (5, 1))
 
 
+@torch.inference_mode(False)
 def audit(
     train: Callable,
     model: Callable[[], nn.Module] = AuditLM,
@@ -52,8 +54,11 @@ def audit(
     pairs = check_partitions(partitions, language)
     check_world(world, language)
     first = make_model(model, language)
-    state = {name: value.clone() for name, value in first.state_dict().items()}
-    known = Columns(first, rows, language)
+    state = {
+        name: value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)  # of `get_extra_state`
+        for name, value in first.state_dict().items()
+    }
+    known = Columns(first, _another(first, model, state, language), rows, language)
     layouts = [deal(len(rows), batch_size, K, world) for batch_size, K in pairs]
     runs: list[Run] = []
     try:
@@ -70,6 +75,22 @@ def audit(
     if trouble:
         return Verdict("unknown", remarks=[in_language(language, *trouble)], language=language)
     return diagnose(runs, layouts, known, language)
+
+
+def _another(first: nn.Module, model: Callable[[], nn.Module], state: dict, language: str) -> nn.Module:
+    """A copy of `first`; or one made anew, where a lock or a tensor with a graph in it allows no copy."""
+    try:
+        return copy.deepcopy(first)
+    except Exception as error:
+        other = make_model(model, language)
+        if other is first:
+            zh, en = (
+                "模型不能复制，所以 model 每次必须返回新的",
+                "the model cannot be copied, so model must make one each time",
+            )
+            raise ValueError(in_language(language, f"{zh}：{error}", f"{en}: {error}")) from error
+        _restore(other, state, language)
+        return other
 
 
 def _restore(model: nn.Module, state: dict[str, Tensor], language: str) -> None:
@@ -107,7 +128,11 @@ def _unreadable(runs: list[Run], layouts: list[Layout]) -> tuple[str, str] | Non
     """Why no weight can be read at all, in both languages: an error, no step, or gradients that are no numbers."""
     if runs[-1].error:
         name, error = layouts[len(runs) - 1].name, runs[-1].error
-        return f"{name}：循环报错：{error}", f"{name}: the loop raised {error}"
+        zh, en = f"{name}：循环报错：{error}", f"{name}: the loop raised {error}"
+        if "MPS" in error and "float64" in error:
+            zh += "；苹果的 GPU 没有 float64：留在 CPU 上，或用 model=lambda: AuditLM(torch.float32)"
+            en += "; Apple's GPU has no float64: stay on the CPU, or give model=lambda: AuditLM(torch.float32)"
+        return zh, en
     if not any(run.steps for run in runs):
         if any(run.moved for run in runs):
             zh = "参数动了，却没有 torch.optim 的优化器走过一步：别的优化器看不到，改用 train(model, micro_batches)"

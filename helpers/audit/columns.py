@@ -3,7 +3,6 @@
 All are taken row by row, without padding, in float64 and in eval mode.
 """
 
-import copy
 import inspect
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -47,19 +46,20 @@ class Column:
 class Columns:
     """The model as it was before the loop, and the columns of `rows`; each is computed once, when it is asked for.
 
-    `start`: the values of the trainable parameters by name. `picks`: which coordinates of each are kept, as indices:
-    all, or about `LARGEST` in all of those in which some row has a gradient; P are kept in all. `exact`: whether all
-    are of float64. Raises ValueError for a model that is not trainable or cannot read the rows.
+    `copied`: another model like it, which becomes float64. `start`: the values of the trainable parameters by name.
+    `picks`: which coordinates of each are kept, as indices: all, or about `LARGEST` in all of those in which some row
+    has a gradient; P are kept in all. `exact`: whether all are of float64. Raises ValueError for a model that is not
+    trainable or cannot read the rows.
     """
 
-    def __init__(self, model: nn.Module, rows: list[dict[str, list[int]]], language: str) -> None:
+    def __init__(self, model: nn.Module, copied: nn.Module, rows: list[dict[str, list[int]]], language: str) -> None:
         self.rows, self.language = rows, language
         names = [name for name, p in model.named_parameters() if p.requires_grad and p.is_floating_point()]
         if not names:
             zh, en = "模型没有可训练的参数，也就没有梯度", "the model has no parameter that requires a gradient"
             raise ValueError(in_language(language, zh, en))
         self.exact = all(p.dtype == torch.float64 for p in model.parameters() if p.requires_grad)
-        self._model = copy.deepcopy(model).double().eval()
+        self._model = _in_float64(copied).eval()
         parameters = dict(self._model.named_parameters())
         self._parameters = [parameters[name] for name in names]
         self.start = {name: parameters[name].detach().clone() for name in names}
@@ -136,7 +136,7 @@ class Columns:
             logits = _logits_of(self._model, input_ids, mask)[0]
             if logits.dim() != 2 or len(logits) != len(ids):
                 raise ValueError(f"logits of shape {tuple(logits.shape)} for {len(ids)} tokens")
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             zh = f"模型算不了 rows[{number}]：{type(error).__name__}: {error}"
             en = f"the model cannot read rows[{number}]: {type(error).__name__}: {error}"
             raise ValueError(in_language(self.language, zh, en)) from error
@@ -166,9 +166,16 @@ class Columns:
         whole, generator, picks = sum(map(len, used)), torch.Generator().manual_seed(0), []
         for index in used:
             keep = -(-len(index) * LARGEST // max(whole, LARGEST))
-            chosen = torch.randperm(len(index), generator=generator)[:keep].to(index.device)
+            chosen = torch.randperm(len(index), generator=generator, device="cpu")[:keep].to(index.device)
             picks.append(index[chosen].sort().values)
         return picks
+
+
+def _in_float64(model: nn.Module) -> nn.Module:
+    try:
+        return model.double()
+    except TypeError:  # Apple's GPU has no float64
+        return model.cpu().double()
 
 
 def _loss(logits: Tensor, target: int) -> Tensor:
@@ -177,7 +184,10 @@ def _loss(logits: Tensor, target: int) -> Tensor:
 
 def _logits_of(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
     """The logits (B, T, V) of a model, which it returns as they are, in an attribute, in a dict or in a tuple."""
-    parameters = inspect.signature(model.forward).parameters
+    try:
+        parameters = inspect.signature(model.forward).parameters
+    except (TypeError, ValueError):  # of TorchScript
+        parameters = {}
     takes_mask = "attention_mask" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     output = model(input_ids, attention_mask=attention_mask) if takes_mask else model(input_ids)
     if isinstance(output, dict):

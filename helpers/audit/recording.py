@@ -66,7 +66,7 @@ def record(
     try:
         with torch.enable_grad():
             returned = call(model)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a parser of arguments exits
         last = traceback.extract_tb(error.__traceback__)[-1]
         run.error = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
     finally:
@@ -105,7 +105,7 @@ def _read(found: dict[str, Tensor], known: Columns, run: Run, scale: float) -> d
         run.moved = run.moved or not _at(parameter, start)
         run.exact = run.exact and gradient.dtype == torch.float64
         if gradient.shape == start.shape:
-            flat = gradient.double().cpu().reshape(-1) / scale
+            flat = gradient.cpu().double().reshape(-1) / scale
             step[name] = flat[known.picks[name].cpu()], flat.square().sum().item()
     return step
 
@@ -121,7 +121,7 @@ def _at(parameter: Tensor, start: Tensor) -> bool:
     value = _whole(parameter.detach())
     if value.shape != start.shape:
         return False
-    difference = (value.double().cpu() - start.cpu()).norm().item()
+    difference = (value.cpu().double() - start.cpu()).norm().item()
     return difference <= (0.0 if value.dtype == torch.float64 else 0.01 * start.norm().item())
 
 

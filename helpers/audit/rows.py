@@ -31,8 +31,8 @@ class AuditLM(nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(1)
         for name, deviation in (("e", 2.0), ("o", 0.3)):
-            values = torch.randn(VOCABULARY, WIDTH, generator=generator, dtype=torch.float64) * deviation
-            self.register_parameter(name, nn.Parameter(values.to(dtype)))
+            values = torch.randn(VOCABULARY, WIDTH, generator=generator, dtype=torch.float64, device="cpu") * deviation
+            self.register_parameter(name, nn.Parameter(values.to(torch.empty(0).device, dtype)))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
         """input_ids (B, T) int64 -> logits (B, T, 97). The mask is taken, since loops give one, and not used."""
@@ -48,7 +48,8 @@ def default_rows() -> list[dict[str, list[int]]]:
     >>> [len(row["labels"]) for row in default_rows()]
     [4, 11, 6, 13, 5, 9, 3, 14, 7, 8]
     """
-    ids = iter((torch.randperm(VOCABULARY - 1, generator=torch.Generator().manual_seed(0)) + 1).tolist())
+    order = torch.randperm(VOCABULARY - 1, generator=torch.Generator().manual_seed(0), device="cpu")
+    ids = iter((order + 1).tolist())
     rows = []
     for number, length in enumerate(LENGTHS):
         tokens = [next(ids) for _ in range(length)]

@@ -1,10 +1,12 @@
 """How the pictures of all lessons look: one palette, one style, whatever matplotlib settings a reader has."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
 
 import matplotlib
+import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
@@ -39,16 +41,19 @@ SETTINGS = {
 }
 
 
+_one_at_a_time = threading.RLock()  # matplotlib's settings are those of the whole process
+
+
 @contextmanager
 def house_style() -> Iterator[None]:
-    """Draw with the settings of this package alone; also a decorator.
+    """Draw with the settings of this package alone, in one thread at a time, and compute on the CPU; also a decorator.
 
     >>> with house_style():
     ...     matplotlib.rcParams["font.size"]
     13.0
     """
     register_font()
-    with matplotlib.rc_context(SETTINGS):
+    with _one_at_a_time, torch.device("cpu"), matplotlib.rc_context(SETTINGS):
         yield
 
 

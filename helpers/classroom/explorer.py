@@ -5,9 +5,11 @@ widget (Jupyter with a kernel), the picture (GitHub, nbviewer, a notebook just o
 nbval). The numbers are also the picture's alternative text, so nobody who cannot see it misses what it says.
 """
 
+import asyncio
 import base64
 import html
 import io
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -70,9 +72,10 @@ class Explorer:
         alone = [control for name, control in controls.items() if not any(name in group for group in groups)]
         panel = ipywidgets.Box(together + alone, layout={"flex_flow": "row wrap"})
         self._widget = ipywidgets.VBox([panel, self._view])
-        self._setting = False
+        self._setting = self._waiting = False
+        self._thread, self._loop = threading.get_ident(), _running_loop()
         for control in controls.values():
-            control.observe(self._redraw, "value")
+            control.observe(self._moved, "value")
         self._redraw()
 
     def __getitem__(self, name: str) -> Artist:
@@ -90,13 +93,14 @@ class Explorer:
             if name not in self.controls:
                 raise TypeError(f"there is no control {name!r}; there are {', '.join(self.controls)}")
         values = {name: held(name, self.controls[name], value) for name, value in values.items()}
-        self._setting = True
-        try:
-            for name, value in values.items():
-                self.controls[name].value = value
-        finally:
-            self._setting = False
-        self._redraw()
+        with house_style():
+            self._setting = True
+            try:
+                for name, value in values.items():
+                    self.controls[name].value = value
+            finally:
+                self._setting = False
+            self._redraw()
         return self
 
     @property
@@ -104,23 +108,37 @@ class Explorer:
         """The numbers that the picture shows."""
         return self._text
 
-    def _redraw(self, _change: object = None) -> None:
-        if self._setting:
-            return
+    def _moved(self, _change: object) -> None:
+        """A control moved. Jupyter may say so in a thread of its own while a cell runs in the explorer's.
+
+        Drawing changes matplotlib's settings for a moment, also those that the cell draws with. So it waits until
+        the cell is done; it then happens once, whatever was moved meanwhile.
+        """
+        if self._loop is None or not self._loop.is_running() or threading.get_ident() == self._thread:
+            if not self._setting:
+                self._redraw()
+        elif not self._waiting:
+            self._waiting = True
+            self._loop.call_soon_threadsafe(self._redraw)
+
+    def _redraw(self) -> None:
+        self._waiting = False
         with house_style():
             self._text = self.draw(**{name: control.value for name, control in self.controls.items()})
             self._agg.restore_region(self._background)
             for artist in self.animated:
                 artist.draw(self._agg.get_renderer())
-        # One value for both: the picture and its text never disagree on the screen. Decoding at once, in a box of
-        # known size, keeps the page from flickering.
-        size = f"width: {WIDTH}px; max-width: 100%; aspect-ratio: {self.figure.bbox.width / self.figure.bbox.height}"
-        source = "data:image/png;base64," + encoded(self._picture(), compress_level=1)
-        text = html.escape(self._text)
-        self._view.value = (
-            f'<img style="{size}" decoding="sync" alt="{text}" src="{source}">'
-            f'<pre aria-hidden="true" style="{WORDS}">{text}</pre>'
-        )
+            # One value for both: the picture and its text never disagree on the screen. Decoding at once, in a box of
+            # known size, keeps the page from flickering.
+            size = (
+                f"width: {WIDTH}px; max-width: 100%; aspect-ratio: {self.figure.bbox.width / self.figure.bbox.height}"
+            )
+            source = "data:image/png;base64," + encoded(self._picture(), compress_level=1)
+            text = html.escape(self._text)
+            self._view.value = (
+                f'<img style="{size}" decoding="sync" alt="{text}" src="{source}">'
+                f'<pre aria-hidden="true" style="{WORDS}">{text}</pre>'
+            )
 
     def _picture(self) -> Image.Image:
         return Image.fromarray(np.asarray(self._agg.buffer_rgba())[..., :3])
@@ -141,6 +159,14 @@ class Explorer:
 
             data[EXPORTED] = exported(self)
         return data, {"image/png": {"alt": self._text, "width": WIDTH}}
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs the cells of a notebook, here in their thread; None outside a notebook."""
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
 
 
 def encoded(picture: Image.Image, **options: Any) -> str:

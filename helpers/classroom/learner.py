@@ -3,6 +3,8 @@
 import dis
 import functools
 import inspect
+import os
+import sysconfig
 import traceback
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +12,8 @@ from typing import Any
 import torch
 
 __all__ = ["awaits", "line_in", "returns_something"]
+
+LIBRARIES = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "purelib", "platlib"))
 
 
 def unwrapped(answer: Any) -> Callable | None:
@@ -69,6 +73,8 @@ def line_in(answer: Any, error: BaseException) -> int | None:
     """The line of the learner's cell, counted from 1, where the error arose; None if it arose elsewhere."""
     try:
         file = unwrapped(answer).__code__.co_filename
+        if file.startswith(LIBRARIES):
+            return None
         lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     except Exception:
         return None

@@ -124,7 +124,7 @@ def run(
     printed, watch = io.StringIO(), Watch()
     profiled = sys.getprofile() is not None  # by the learner; his profiler could not be put back
     value = error = None
-    with undisturbed(dtype), contextlib.redirect_stdout(printed):
+    with undisturbed(dtype), _eager(), contextlib.redirect_stdout(printed):
         warnings.simplefilter("ignore")  # they would name a line of this file
         if not profiled:
             sys.setprofile(watch.profile)
@@ -141,6 +141,12 @@ def run(
         if inspect.iscoroutine(value):
             value.close()  # or Python warns that nobody awaited it
     return Run(value, error, given, printed.getvalue(), watch.calls)
+
+
+def _eager() -> contextlib.AbstractContextManager:
+    """Leaves functions uncompiled, also those under `torch.compile`, which does not take a mode that watches."""
+    compiles = "torch._dynamo" in sys.modules  # to import it takes a second
+    return torch.compiler.set_stance("force_eager") if compiles else contextlib.nullcontext()
 
 
 def run_known(function: Callable, arguments: tuple) -> Run:

@@ -10,15 +10,15 @@ made: dict[str, Columns] = {}
 
 @pytest.fixture(autouse=True)
 def columns_are_shared(monkeypatch, request):
-    def shared(model, rows, language):
+    def shared(model, copied, rows, language):
         if type(model) is not AuditLM or not all(parameter.requires_grad for parameter in model.parameters()):
-            return Columns(model, rows, language)
+            return Columns(model, copied, rows, language)
         start = AuditLM(model.e.dtype)
         if not (model.e.equal(start.e) and model.o.equal(start.o)):
-            return Columns(model, rows, language)
+            return Columns(model, copied, rows, language)
         key = f"{model.e.dtype} {language} {rows}"
         if key not in made:
-            made[key] = Columns(model, rows, language)
+            made[key] = Columns(model, copied, rows, language)
         return made[key]
 
     if not hasattr(request.function, "hypothesis"):  # rows that are drawn are seldom the same

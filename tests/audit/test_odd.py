@@ -12,6 +12,8 @@ import threading
 import time
 import warnings
 import weakref
+from argparse import ArgumentParser
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -23,6 +25,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn import functional as F
 from torch.optim import optimizer as optimizer_module
+from torch.overrides import TorchFunctionMode
 
 import helpers.audit
 from helpers.audit import AuditLM, Verdict, audit, collate, default_rows, in_ranks
@@ -30,6 +33,7 @@ from helpers.audit.names import FAULTS, RULES
 from tests.audit import loops
 from tests.audit.loops import IGNORED, count, epoch, losses, mean, summed, windows
 from tests.audit.table import RANKS
+from tests.devices import AnotherDevice
 
 FOLDER = Path(helpers.audit.__file__).parent
 right = epoch(summed)
@@ -122,6 +126,128 @@ def test_a_model_of_ones_own(model):
     assert audit(epoch(lambda m, b, w, K: summed(m, b, w, K) * 1.0001, log=False), model=model).rule == "unknown"
     wrong = audit(epoch(lambda m, b, w, K: losses(m, b).sum() / loops.valid(b) / K, log=False), model=model)
     assert (wrong.rule, wrong.faults) == ("mean_of_means", ["fixed_divisor"])
+
+
+class Locked(AuditLM):
+    """It holds what no copy can be made of."""
+
+    def __init__(self):
+        super().__init__()
+        self.lock = threading.Lock()
+
+
+class Normed(AuditLM):
+    """A tensor with a graph in it, as the old `weight_norm` keeps one."""
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 1 * self.e
+
+    def forward(self, input_ids, attention_mask=None):
+        self.seen = super().forward(input_ids)
+        return self.seen
+
+
+class Stateful(AuditLM):
+    """Its state holds more than tensors, as that of layers in fp8 does."""
+
+    extra = None
+
+    def get_extra_state(self):
+        return self.extra
+
+    def set_extra_state(self, state):
+        self.extra = state
+
+
+class Scaled(Stateful):
+    extra = SimpleNamespace(scale=1.0)
+
+
+@pytest.mark.parametrize("model", [Locked, Normed, Stateful, Scaled])
+def test_a_model_that_cannot_be_copied_or_holds_more_than_tensors(model):
+    assert str(audit(means, model=model)) == str(audit(means))
+
+
+def test_a_model_that_can_neither_be_copied_nor_made_again_gets_a_sentence():
+    one = Locked()
+    with pytest.raises(ValueError, match="cannot be copied, so model must make one each time: cannot pickle"):
+        audit(right, model=lambda: one)
+
+
+def test_a_model_whose_forward_has_no_signature():
+    """As one of TorchScript."""
+
+    class Scripted(AuditLM):
+        def __init__(self):
+            super().__init__()
+            self.forward = NoSignature(self.forward)
+
+    class NoSignature(partial):
+        __signature__ = "none"  # inspect raises
+
+    assert audit(right, model=Scripted).ok
+
+
+def test_in_inference_mode_it_is_audited_all_the_same():
+    with torch.inference_mode():
+        assert str(audit(means)) == str(audit(means))
+        assert audit(right).ok
+        assert torch.is_inference_mode_enabled()
+
+
+def test_random_numbers_are_drawn_on_the_cpu_whatever_the_default_device():
+    with AnotherDevice():
+        assert AuditLM().e.equal(AuditLM().e) and default_rows() == default_rows()
+        assert audit(right).ok
+    with torch.device("meta"):
+        assert AuditLM().e.is_meta
+
+
+class OnApple(AuditLM):
+    """A model on a device without float64."""
+
+    there = True
+
+    def __init__(self):
+        super().__init__(torch.float32)
+        OnApple.made.append(self)
+
+    def double(self):
+        if self.there:
+            raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return super().double()
+
+    def cpu(self):
+        self.there = False
+        return self
+
+
+class WithoutFloat64(TorchFunctionMode):
+    """Refuses float64 to the parameters of `OnApple` and their gradients, until they were brought to the CPU."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.Tensor.cpu:
+            return func(*args).clone()
+        if func is torch.Tensor.double and args[0].dtype == torch.float32:
+            tensors = [t for model in OnApple.made if model.there for p in model.parameters() for t in (p, p.grad)]
+            if args[0].data_ptr() in [t.data_ptr() for t in tensors if t is not None]:
+                raise TypeError("Cannot convert a MPS Tensor to float64 dtype")
+        return func(*args, **(kwargs or {}))
+
+
+def test_on_a_device_without_float64_numbers_come_to_the_cpu_first():
+    OnApple.made = []
+    with WithoutFloat64():
+        verdict = audit(means, model=OnApple)
+    assert (verdict.rule, verdict.faults) == ("mean_of_means", [])
+    assert str(verdict) == str(audit(means, model=lambda: AuditLM(torch.float32)))
+
+    def moves(model, rows, batch_size, K):
+        raise TypeError("Cannot convert a MPS Tensor to float64 dtype as the MPS framework doesn't support float64.")
+
+    for language in ("en", "zh"):
+        assert "model=lambda: AuditLM(torch.float32)" in str(audit(moves, language=language))
 
 
 def test_logits_in_a_tuple_and_tied_weights():
@@ -408,6 +534,11 @@ def raises(model, rows, batch_size, K):
     raise KeyError("gone")
 
 
+def parses_arguments(model, rows, batch_size, K):
+    """In a notebook the arguments are Jupyter's own."""
+    ArgumentParser().parse_args(["-f", "kernel.json"])
+
+
 def raises_in_the_second_window(model, micro_batches):
     if len(micro_batches) < 4:
         raise RuntimeError("shapes do not match")
@@ -446,6 +577,7 @@ def other_model():
     ("train", "words"),
     [
         (raises, "1 × 4: the loop raised KeyError: 'gone' (raises, line"),
+        (parses_arguments, "1 × 4: the loop raised SystemExit: 2 (exit, line"),
         (raises_in_the_second_window, "1 × 4: the loop raised RuntimeError: shapes do not match"),
         (lambda model, rows, batch_size, K: None, "took no step"),
         (lambda model, micro_batches: None, "took no step"),
@@ -548,6 +680,9 @@ def test_the_rows_of_the_caller_are_not_touched():
         ({"model": 3}, TypeError, "model must be a function without arguments"),
         ({"model": lambda: 3}, TypeError, "it returned int"),
         ({"model": lambda x: x}, ValueError, "it raised TypeError"),
+        ({"model": lambda: sys.exit(3)}, ValueError, "it raised SystemExit: 3"),
+        ({"model": lambda: AuditLM().to("meta")}, ValueError, "e of the model has no numbers yet"),
+        ({"model": lambda: nn.Sequential(nn.LazyLinear(3))}, ValueError, "0.weight of the model has no numbers yet"),
         ({"model": lambda: AuditLM().requires_grad_(False)}, ValueError, "no parameter that requires a gradient"),
         ({"model": lambda: nn.Linear(3, 3)}, ValueError, "the model cannot read rows[0]"),
         ({"rows": 3}, TypeError, "rows must be a list of dicts"),

@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import matplotlib
@@ -161,6 +162,25 @@ def test_a_readers_settings_change_no_picture(settings, plain):
         assert_all_settings_are_ours()
         assert (live_picture(explorer.set(h=7.5)) == went).all()
         assert (live_picture(line()) == made).all()
+
+
+def test_one_thread_at_a_time():
+    """Two that overlap would leave the settings of the first, which are ours, as those of the reader."""
+    before, entered, leave = dict(matplotlib.rcParams), threading.Event(), threading.Event()
+
+    def draw() -> None:
+        with house_style():
+            entered.set()
+            leave.wait(60)
+
+    thread = threading.Thread(target=draw)
+    with house_style():
+        thread.start()
+        assert not entered.wait(0.1)
+    assert entered.wait(60)
+    leave.set()
+    thread.join()
+    assert dict(matplotlib.rcParams) == before
 
 
 def test_fonts_put_first_in_a_list_in_place_change_no_picture(plain):

@@ -1,7 +1,10 @@
 """The Explorer: what it displays, how it is moved, and that moving artists gives the same picture as drawing anew."""
 
+import asyncio
 import math
 import re
+import sys
+import threading
 from fractions import Fraction
 
 import ipywidgets
@@ -234,6 +237,47 @@ def test_a_refused_set_changes_and_draws_nothing(values, error, message):
     assert drawn == heard == []
     assert {name: control.value for name, control in explorer.controls.items()} == before
     assert (explorer.text, explorer._view.value) == (text, page)
+
+
+def test_a_hand_that_moves_while_a_cell_runs_draws_once_when_the_cell_is_done():
+    """ipykernel 7.0 to 7.3 tells of a hand in a thread of its own, beside the cell."""
+
+    async def notebook() -> None:
+        explorer = line(drawn := [])
+
+        def hand() -> None:
+            for h in (5.0, 6.0, 7.0):
+                explorer.controls["h"].value = h
+
+        thread = threading.Thread(target=hand)
+        thread.start()
+        thread.join()  # the cell still runs
+        assert explorer.text == "h < 2.0 & rising"
+        await asyncio.sleep(0)  # and is done
+        assert explorer.text == "h < 7.0 & rising" and "h &lt; 7.0" in explorer._view.value
+        assert drawn == [{"h": 2.0}, {"h": 7.0}]
+        explorer.controls["h"].value = 1.0
+        assert explorer.text == "h < 1.0 & rising"
+
+    asyncio.run(notebook())
+
+
+def test_two_threads_draw_one_after_the_other():
+    explorer, known = line(), {h: live_picture(line().set(h=h)) for h in (3.0, 8.0)}
+    interval = sys.getswitchinterval()
+    try:
+        sys.setswitchinterval(1e-5)
+        for _ in range(10):
+            threads = [threading.Thread(target=explorer.set, kwargs={"h": h}) for h in known]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            h = explorer.controls["h"].value
+            assert explorer.text == f"h < {h} & rising"
+            assert (live_picture(explorer) == known[h]).all()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_every_value_that_a_slider_shows_can_be_set():

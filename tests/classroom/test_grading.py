@@ -411,6 +411,24 @@ def test_the_line_is_the_learners_through_a_decorator_a_partial_and_a_module(cap
     assert f"line {Module.forward.__code__.co_firstlineno + 1} raised an error" in verdict(Module(), capsys)
 
 
+def test_the_line_of_a_library_is_no_line(capsys):
+    for answer in (np.vectorize(lambda x: x.no_such_thing), torch.nn.Embedding(3, 3)):
+        said = verdict(answer, capsys)
+        assert "the function raised an error" in said and "line " not in said
+
+
+def test_a_compiled_answer_is_graded_as_it_was_written(capsys):
+    """PyTorch compiles the mode that watches into it, and then the result is not its own."""
+    assert verdict(torch.compile(lambda x: x.exp() / x.exp().sum() * 0 + 2 * x, backend="eager"), capsys).startswith(
+        "✓"
+    )
+    assert verdict(torch.compile(lambda x: torch.mul(x, 2)), capsys, without={"mul": "mul"}).startswith("○")
+    assert "the value is wrong" in verdict(torch.compile(lambda x: 3 * x, backend="eager"), capsys)
+    compiled = torch.compile(raises_on_its_third_line, backend="eager")
+    assert f"line {raises_on_its_third_line.__code__.co_firstlineno + 2} raised" in verdict(compiled, capsys)
+    assert verdict(torch.compile(stub, backend="eager"), capsys).startswith("○")
+
+
 def test_a_function_of_the_learners_with_a_forbidden_name_is_none(capsys):
     def double(x):
         return x + x

@@ -112,10 +112,13 @@ def test_it_is_drawn_as_if_anew(name):
 
 @every
 def test_a_readers_settings_change_no_picture(name):
-    """Neither when it is made nor when it moves (tests/classroom/test_drawing.py tries each style and setting)."""
+    """Neither when it is made nor when it moves (tests/classroom/test_drawing.py tries each style and setting).
+
+    On the default device "meta" no number could be read; on a GPU, arrays would be on two devices.
+    """
     make, states = EXPLORERS[name]
     plain = make()
-    with matplotlib.style.context("dark_background"), matplotlib.rc_context(ODD):
+    with matplotlib.style.context("dark_background"), matplotlib.rc_context(ODD), torch.device("meta"):
         odd = make()
         assert (live_picture(odd) == live_picture(plain)).all()
         odd.set(**states[0])
