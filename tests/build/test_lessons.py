@@ -206,6 +206,14 @@ def test_links_lead_somewhere(path):
                 assert not anchor or anchor in anchors(target), f"text {number}: {link}"
 
 
+def test_the_readme_says_how_long_a_lesson_takes():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    takes = sorted(int(number) for number in re.findall(r"(?m)^\| \d\d \|.*? \| (\d+) \|", text))
+    assert len(takes) == len(lessons())
+    assert f"每课 {takes[0]} 到 {takes[-1]} 分钟" in text
+    assert f"a lesson takes {takes[0]} to {takes[-1]} minutes" in text
+
+
 @pytest.mark.parametrize("path", EDITIONS, ids=name_of)
 def test_headings_nest(path):
     levels = [level for level, _ in headings(path)]
