@@ -23,7 +23,13 @@ ERRORS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
 EXPLORERS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type === 'code' && cell.output_area.outputs.some(output =>
         output.data?.['image/png'] && output.data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
-
+# the answer on `iopub` comes before the kernel is idle again
+ASK = """code => new Promise(done => {
+    let said = '';
+    Jupyter.notebook.kernel.execute(code, {iopub: {
+        output: ({content}) => { said += content.text ?? ''; if (said.endsWith('\\n')) done(said); }
+    }}, {silent: false, store_history: false});
+})"""
 FOLDED = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type === 'code' && cell.output_area.collapsed ? [index] : [])"""
 SHUT_DOWN = "() => new Promise(done => Jupyter.notebook.session.delete(done, done))"
@@ -64,6 +70,21 @@ def run_all(page: Page) -> list[str]:
 def explorers(page: Page) -> list[int]:
     """The cells that show an explorer, by their index: a widget with a picture."""
     return page.evaluate(EXPLORERS)
+
+
+def displayed(page: Page, index: int) -> tuple[str, str]:
+    """The id of the widget that a cell displayed, and the text that it displayed with it."""
+    return page.evaluate(
+        """index => Jupyter.notebook.get_cell(index).output_area.outputs.filter(({data}) => data?.['image/png'])
+            .map(({data}) => [data['application/vnd.jupyter.widget-view+json'].model_id,
+                [data['text/plain']].flat().join('')])[0]""",
+        index,
+    )
+
+
+def ask(page: Page, code: str) -> str:
+    """What `code` prints in the kernel of the open notebook; it does not count as a cell."""
+    return page.evaluate(ASK, code)
 
 
 def show_cell(page: Page, index: int) -> Locator:
