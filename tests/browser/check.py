@@ -1,5 +1,6 @@
 """What a browser test asks of a lesson in any front end: it runs, and every control answers to key and mouse."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -38,6 +39,11 @@ PLACES = """cell => Object.fromEntries([...cell.querySelectorAll('.widget-slider
     const {left, top, bottom} = label.parentElement.getBoundingClientRect();
     return [label.innerText, {left, top, bottom}];
 }))"""
+# the sliders whose number does not stand to their right
+PARTED = """cell => [...cell.querySelectorAll('.widget-slider')].filter(slider => {
+    const number = slider.querySelector('.widget-readout').getBoundingClientRect();
+    return number.left < slider.querySelector('.noUi-target, .ui-slider').getBoundingClientRect().right;
+}).map(slider => slider.innerText)"""
 SIZES = ((1280, 720), (900, 720), (420, 800))  # a projector, half of it, a phone
 
 
@@ -57,7 +63,9 @@ def check_lesson(front_end: ModuleType, page: Page, path: str) -> None:
     assert page.evaluate(front_end.FOLDED), "no output is folded before the lesson runs"
     assert front_end.run_all(page) == []
     assert page.evaluate(front_end.FOLDED) == [], "an output stays folded when its cell has run"
-    cells = front_end.explorers(page)
+    for index in front_end.widgets(page, pictured=False):  # bars of progress
+        check_words_at_all_widths(page, front_end.show_cell(page, index))
+    cells = front_end.widgets(page, pictured=True)
     assert cells, "no explorer is shown"
     for index in cells:
         cell = front_end.show_cell(page, index)
@@ -67,7 +75,7 @@ def check_lesson(front_end: ModuleType, page: Page, path: str) -> None:
             check_widths(page, cell)
             shown.move_all()
             check_picture(cell)
-            check_words(cell, SIZES[0][0])
+            check_words_at_all_widths(page, cell)
         except Exception as error:
             raise AssertionError(f"{path}, cell {index + 1}: {error}") from error
         finally:
@@ -75,13 +83,20 @@ def check_lesson(front_end: ModuleType, page: Page, path: str) -> None:
     assert page.evaluate(front_end.ERRORS) == []
 
 
-def check_widths(page: Page, cell: Locator) -> None:
-    """However narrow the page: no number is broken, and n and m of a micro-batch stand one above the other."""
-    for width, height in SIZES:
+def at_all_widths(page: Page) -> Iterator[int]:
+    """Makes the page as wide as each of `SIZES`, and then as it was."""
+    for width, height in (*SIZES, SIZES[0]):
         page.set_viewport_size({"width": width, "height": height})
         page.wait_for_timeout(100)
+        yield width
+
+
+def check_widths(page: Page, cell: Locator) -> None:
+    """However narrow the page: no number is broken, and n and m of a micro-batch stand one above the other."""
+    for width in at_all_widths(page):
         assert cell.evaluate(BROKEN) == [], f"broken at {width}"
-        check_words(cell, width)
+        if width > 420:
+            assert cell.evaluate(PARTED) == [], f"a slider and its number are parted at {width}"
         tracks = [track.bounding_box()["width"] for track in cell.locator(".noUi-target, .ui-slider").all()]
         assert min(tracks, default=99) > 60, f"a slider of {min(tracks):.0f} pixels at {width}"
         places = cell.evaluate(PLACES)
@@ -90,8 +105,6 @@ def check_widths(page: Page, cell: Locator) -> None:
                 below = places[f"m{label[1:]}"]
                 together = below["left"] == place["left"] and 0 <= below["top"] - place["bottom"] < 12
                 assert together, f"{label} and m{label[1:]} are parted at {width}"
-    page.set_viewport_size({"width": SIZES[0][0], "height": SIZES[0][1]})
-    page.wait_for_timeout(100)
 
 
 def check_picture(cell: Locator) -> None:
@@ -108,6 +121,11 @@ def check_picture(cell: Locator) -> None:
         return new Set(new Uint32Array(data.buffer)).size;
     }""")
     assert colours > 10, f"a picture of {colours} colours"
+
+
+def check_words_at_all_widths(page: Page, cell: Locator) -> None:
+    for width in at_all_widths(page):
+        check_words(cell, width)
 
 
 def check_words(cell: Locator, width: int) -> None:

@@ -20,9 +20,9 @@ ERRORS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type !== 'code' ? [] : cell.output_area.outputs
         .filter(output => output.output_type === 'error' || output.name === 'stderr')
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
-EXPLORERS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
-    cell.cell_type === 'code' && cell.output_area.outputs.some(output =>
-        output.data?.['image/png'] && output.data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
+WIDGETS = """pictured => Jupyter.notebook.get_cells().flatMap((cell, index) =>
+    cell.cell_type === 'code' && cell.output_area.outputs.some(({data}) =>
+        data?.['application/vnd.jupyter.widget-view+json'] && pictured === 'image/png' in data) ? [index] : [])"""
 # the answer on `iopub` comes before the kernel is idle again
 ASK = """code => new Promise(done => {
     let said = '';
@@ -67,9 +67,9 @@ def run_all(page: Page) -> list[str]:
     return page.evaluate(ERRORS)
 
 
-def explorers(page: Page) -> list[int]:
-    """The cells that show an explorer, by their index: a widget with a picture."""
-    return page.evaluate(EXPLORERS)
+def widgets(page: Page, pictured: bool) -> list[int]:
+    """The cells that show an explorer, by their index, a widget with a picture; or else a widget without one."""
+    return page.evaluate(WIDGETS, pictured)
 
 
 def displayed(page: Page, index: int) -> tuple[str, str]:

@@ -52,7 +52,9 @@ ASK = """async code => {
     await future.done;
     return said;
 }"""
-
+WIDGETS = """pictured => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
+    cell.model.type === 'code' && cell.model.outputs.toJSON().some(({data}) =>
+        data?.['application/vnd.jupyter.widget-view+json'] && pictured === 'image/png' in data) ? [index] : [])"""
 FOLDED = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
     cell.model.type === 'code' && cell.outputHidden ? [index] : [])"""
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
@@ -133,13 +135,9 @@ def run_all(page: Page) -> list[str]:
     return page.evaluate(ERRORS)
 
 
-def explorers(page: Page) -> list[int]:
-    """The cells that show an explorer, by their index: a widget with a picture."""
-    return page.evaluate(
-        """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
-            cell.model.type === 'code' && cell.model.outputs.toJSON().some(({data}) =>
-                data?.['image/png'] && data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
-    )
+def widgets(page: Page, pictured: bool) -> list[int]:
+    """The cells that show an explorer, by their index, a widget with a picture; or else a widget without one."""
+    return page.evaluate(WIDGETS, pictured)
 
 
 def displayed(page: Page, index: int) -> tuple[str, str]:

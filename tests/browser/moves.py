@@ -12,13 +12,17 @@ from playwright.sync_api import Locator, Page
 SLIDERS = ".noUi-handle, .ui-slider-handle"
 MENUS = ".widget-dropdown select"
 BOXES = ".widget-checkbox input"
-# what each control shows, by its label: a number, the place in a list, or whether it is checked; and the picture
+# by its label, what each control shows: a part of a slider's length, a place in a list, or a check; and the picture
 SHOWN = r"""cell => {
+    const at = slider => {
+        if (!slider.noUiSlider) return parseFloat(slider.querySelector('.ui-slider-handle').style.left) / 100;
+        const {min, max} = slider.noUiSlider.options.range;
+        return (slider.noUiSlider.get(true) - min) / (max - min);
+    };
     const values = [...cell.querySelectorAll('.widget-label')].flatMap(label => {
         const slider = label.parentElement.querySelector('.noUi-target, .ui-slider');
         const menu = label.parentElement.querySelector('select');
-        return slider ? [[label.textContent, slider.noUiSlider?.get(true) ?? $(slider).slider('value')]]
-            : menu ? [[label.textContent, menu.selectedIndex]] : [];
+        return slider ? [[label.textContent, at(slider)]] : menu ? [[label.textContent, menu.selectedIndex]] : [];
     });
     const boxes = [...cell.querySelectorAll('.widget-checkbox')].map(box =>
         [box.textContent.replace('\u200b', '').trim(), Number(box.querySelector('input').checked)]);
@@ -28,12 +32,17 @@ SHOWN = r"""cell => {
 # the same in the kernel, for the explorer of one view; it leaves no name behind for the lesson to stumble on
 SAYS = """
 def _says(view):
-    import gc, json, sys
+    import gc, json
     from helpers.classroom.explorer import Explorer
-    known = sys.modules.setdefault("_explorers", {})
-    if view not in known:
-        known.update((one._widget.model_id, one) for one in gc.get_objects() if type(one) is Explorer)
-    values = {one.description: getattr(one, "index", one.value) for one in known[view].controls.values()}
+    if view not in (known := getattr(Explorer, "known", {})):
+        known = Explorer.known = {one._widget.model_id: one for one in gc.get_objects() if type(one) is Explorer}
+    def at(control):
+        if hasattr(control, "min"):
+            return (control.value - control.min) / (control.max - control.min)
+        if not hasattr(control, "index"):
+            return control.value
+        return control.index / (len(control.options) - 1 if "Slider" in type(control).__name__ else 1)
+    values = {one.description: at(one) for one in known[view].controls.values()}
     print(json.dumps([values, known[view].text]))
 """
 SECONDS = 10  # how long a busy machine may take until page and kernel agree
@@ -108,7 +117,7 @@ class Shown:
 
 
 def same(shown: dict[str, float], values: dict[str, float]) -> bool:
-    return shown.keys() == values.keys() and all(abs(shown[label] - value) < 1e-9 for label, value in values.items())
+    return shown.keys() == values.keys() and all(abs(shown[label] - value) < 1e-6 for label, value in values.items())
 
 
 def choose_by_key(menu: Locator, key: str) -> None:
