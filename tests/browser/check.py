@@ -20,7 +20,8 @@ WORDS = """(cell, selector) => [...cell.querySelectorAll(selector)]
         const inside = element.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight);
         const longest = menu ? Math.max(...[...element.options].map(option => pen.measureText(option.text).width)) : 0;
         // on a phone a menu is narrower than its words: they are read in the list that it opens
-        const cut = element.scrollWidth > element.clientWidth + 1 || longest > inside && innerWidth > 420;
+        const flat = menu && box.height < 24;
+        const cut = flat || element.scrollWidth > element.clientWidth + 1 || longest > inside && innerWidth > 420;
         const text = menu ? element.selectedOptions[0].text : element.innerText;
         return {text, cut: cut && !element.matches('img'), left: box.left, right: box.right, top: box.top,
             bottom: box.bottom};

@@ -42,8 +42,9 @@ def _says(view):
         if not hasattr(control, "index"):
             return control.value
         return control.index / (len(control.options) - 1 if "Slider" in type(control).__name__ else 1)
-    values = {one.description: at(one) for one in known[view].controls.values()}
-    print(json.dumps([values, known[view].text]))
+    controls = {one.description: one for one in known[view].controls.values()}
+    places = {label: at(one) for label, one in controls.items()}
+    print(json.dumps([places, {label: repr(one.value) for label, one in controls.items()}, known[view].text]))
 """
 SECONDS = 10  # how long a busy machine may take until page and kernel agree
 
@@ -61,16 +62,19 @@ class Shown:
         self.cell.locator("img[alt]").first.wait_for(timeout=10_000)
         self.view, self.text = self.front_end.displayed(self.page, self.index)
 
-    def agreed(self) -> str:
-        """Waits until every control and the text are the same here and in the kernel, and gives the picture."""
+    def agreed(self) -> tuple[tuple[str, str], dict[str, str]]:
+        """Waits until every control and the text are the same here and in the kernel.
+
+        Gives what the page shows, the text and the picture, and the values of the controls in the kernel.
+        """
         until = time.monotonic() + SECONDS
         while True:
             shown, alt, source = self.cell.evaluate(SHOWN)
             said = self.front_end.ask(self.page, f"{SAYS}_says({self.view!r})\ndel _says")
-            values, text = json.loads(said)
-            if alt == text and same(shown, values):
-                return source
-            assert time.monotonic() < until, f"the page shows {shown} and {alt!r}, Python has {values} and {text!r}"
+            places, values, text = json.loads(said)
+            if alt == text and same(shown, places):
+                return (alt, source), values
+            assert time.monotonic() < until, f"the page shows {shown} and {alt!r}, Python has {places} and {text!r}"
             self.page.wait_for_timeout(20)
 
     def states(self) -> Iterator[None]:
@@ -85,13 +89,20 @@ class Shown:
             yield
 
     def move(self, control: str, ways: Sequence[Callable[[], None]]) -> None:
-        """In some state, `control` moves the picture one way or another; in others it may have nothing to say."""
+        """In some state, `control` changes what is shown one way or another; in others it may have nothing to say.
+
+        It moves no control but itself.
+        """
         for _ in self.states():
-            before = self.agreed()
+            before, values = self.agreed()
             for way in ways:
                 way()
-                if self.agreed() != before:
+                after, new = self.agreed()
+                others = [label for label in values if new[label] != values[label]]
+                assert len(others) <= 1, f"{control} moved {', '.join(others)}"
+                if after != before:
                     return
+                values = new
         raise AssertionError(f"{control} moves nothing; the picture says {self.cell.evaluate(SHOWN)[1]!r}")
 
     def move_all(self) -> None:

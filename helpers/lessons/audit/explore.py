@@ -157,7 +157,7 @@ def with_hidden_names(figure, draw, loop: str) -> Explorer:
     named = [(say(one.zh, one.en), key) for key, one in LOOPS.items()]
     order = random.Random(6).sample(list(LOOPS), len(LOOPS))
     hidden = [(f"? {place}", key) for place, key in enumerate(order, 1)]
-    wide, narrow = sized(105, 450), sized(105, 310)
+    wide, narrow = sized(105, 450), sized(105, 370)
     loops = ipywidgets.Dropdown(options=named, value=loop, description=say("循环", "loop"), **wide)
     much, little = say("多：行不排序", "much: rows unsorted"), say("少：行按长度排序", "little: rows sorted by length")
     padding = ipywidgets.Dropdown(
@@ -170,8 +170,8 @@ def with_hidden_names(figure, draw, loop: str) -> Explorer:
         groups=[("loop", "blind")],
         loop=loops,
         blind=blind,
-        batch_size=slider(say("批次", "batch size", " "), 1, SIZES[0], SIZES[-1], label=105, width=310),
-        K=slider("K", 4, 1, 4, label=105, width=310),
+        batch_size=slider(say("批次", "batch size", " "), 1, SIZES[0], SIZES[-1], label=105, width=370),
+        K=slider("K", 4, 1, 4, label=105, width=370),
         ranks=ipywidgets.Dropdown(options=[1, 2], value=1, description=say("进程", "ranks"), **narrow),
         padding=padding,
     )
