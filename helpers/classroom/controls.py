@@ -12,10 +12,13 @@ import ipywidgets
 __all__ = ["held", "sized", "slider", "values_of"]
 
 
-def sized(label: int = 90, width: int = 310) -> dict[str, dict[str, str]]:
-    """Options of a control that is `width` pixels wide, `label` of them for its description."""
-    wraps = {"flex_flow": "row wrap", "height": "auto"} if label > 200 else {}  # a phone has no room beside it
-    return {"style": {"description_width": f"{label}px"}, "layout": {"width": f"{width}px", **wraps}}
+def sized(label: int = 90, width: int = 310, *, wraps: bool = False) -> dict[str, dict[str, str]]:
+    """Options of a control that is `width` pixels wide, `label` of them for its description.
+
+    `wraps`: a slider whose label is so long that a phone has no room beside it; a menu must not, it would be too flat.
+    """
+    flow = {"flex_flow": "row wrap", "height": "auto"} if wraps else {}
+    return {"style": {"description_width": f"{label}px"}, "layout": {"width": f"{width}px", **flow}}
 
 
 def slider(
@@ -27,7 +30,8 @@ def slider(
     """
     kind = ipywidgets.IntSlider if isinstance(step, int) else ipywidgets.FloatSlider
     form = "d" if isinstance(step, int) else ".1f" if step >= 0.1 else ".2f"
-    control = kind(low, min=low, max=high, step=step, description=label, readout_format=form, **sized(**size))
+    looks = sized(**size, wraps=size.get("label", 0) > 100)
+    control = kind(low, min=low, max=high, step=step, description=label, readout_format=form, **looks)
     control.value = held(label, control, value)
     return control
 

@@ -26,7 +26,8 @@ class Progress:
     def __init__(self, label: str):
         self.label = label
         self._bar = ipywidgets.IntProgress(value=0, layout={"width": "400px"})
-        self._widget = ipywidgets.HBox([self._bar, ipywidgets.Label(label)])
+        wraps = {"flex_flow": "row wrap"}  # a phone has no room for the label beside the bar
+        self._widget = ipywidgets.HBox([self._bar, ipywidgets.Label(label)], layout=wraps)
         self._text = ""
 
     def __call__(self, step: int, steps: int) -> None:

@@ -20,10 +20,16 @@ ERRORS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type !== 'code' ? [] : cell.output_area.outputs
         .filter(output => output.output_type === 'error' || output.name === 'stderr')
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
-EXPLORERS = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
-    cell.cell_type === 'code' && cell.output_area.outputs.some(output =>
-        output.data?.['image/png'] && output.data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
-
+WIDGETS = """pictured => Jupyter.notebook.get_cells().flatMap((cell, index) =>
+    cell.cell_type === 'code' && cell.output_area.outputs.some(({data}) =>
+        data?.['application/vnd.jupyter.widget-view+json'] && pictured === 'image/png' in data) ? [index] : [])"""
+# the answer on `iopub` comes before the kernel is idle again
+ASK = """code => new Promise(done => {
+    let said = '';
+    Jupyter.notebook.kernel.execute(code, {iopub: {
+        output: ({content}) => { said += content.text ?? ''; if (said.endsWith('\\n')) done(said); }
+    }}, {silent: false, store_history: false});
+})"""
 FOLDED = """() => Jupyter.notebook.get_cells().flatMap((cell, index) =>
     cell.cell_type === 'code' && cell.output_area.collapsed ? [index] : [])"""
 SHUT_DOWN = "() => new Promise(done => Jupyter.notebook.session.delete(done, done))"
@@ -61,9 +67,24 @@ def run_all(page: Page) -> list[str]:
     return page.evaluate(ERRORS)
 
 
-def explorers(page: Page) -> list[int]:
-    """The cells that show an explorer, by their index: a widget with a picture."""
-    return page.evaluate(EXPLORERS)
+def widgets(page: Page, pictured: bool) -> list[int]:
+    """The cells that show an explorer, by their index, a widget with a picture; or else a widget without one."""
+    return page.evaluate(WIDGETS, pictured)
+
+
+def displayed(page: Page, index: int) -> tuple[str, str]:
+    """The id of the widget that a cell displayed, and the text that it displayed with it."""
+    return page.evaluate(
+        """index => Jupyter.notebook.get_cell(index).output_area.outputs.filter(({data}) => data?.['image/png'])
+            .map(({data}) => [data['application/vnd.jupyter.widget-view+json'].model_id,
+                [data['text/plain']].flat().join('')])[0]""",
+        index,
+    )
+
+
+def ask(page: Page, code: str) -> str:
+    """What `code` prints in the kernel of the open notebook; it does not count as a cell."""
+    return page.evaluate(ASK, code)
 
 
 def show_cell(page: Page, index: int) -> Locator:

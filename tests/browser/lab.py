@@ -1,6 +1,5 @@
 """JupyterLab in headless Chromium: what the browser tests, the benchmark and the recorder share."""
 
-import json
 import os
 import shutil
 import socket
@@ -45,16 +44,6 @@ ERRORS = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
         .filter(output => output.output_type === 'error' || output.name === 'stderr')
         .map(output => `cell ${index + 1}: ${output.ename ?? output.text}`))"""
 
-# By explorer and label: the value of each control in Python, or its place where it is one of a list.
-VALUES = """
-import gc, json
-from helpers.classroom.explorer import Explorer
-explorers = [one for one in gc.get_objects() if type(one) is Explorer]
-print(json.dumps({
-    one._widget.model_id: {c.description: getattr(c, "index", c.value) for c in one.controls.values()}
-    for one in explorers
-}))
-"""
 ASK = """async code => {
     const {kernel} = window.jupyterapp.shell.currentWidget.sessionContext.session;
     const future = kernel.requestExecute({code, store_history: false});
@@ -63,7 +52,9 @@ ASK = """async code => {
     await future.done;
     return said;
 }"""
-
+WIDGETS = """pictured => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
+    cell.model.type === 'code' && cell.model.outputs.toJSON().some(({data}) =>
+        data?.['application/vnd.jupyter.widget-view+json'] && pictured === 'image/png' in data) ? [index] : [])"""
 FOLDED = """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
     cell.model.type === 'code' && cell.outputHidden ? [index] : [])"""
 SHUT_DOWN = "() => window.jupyterapp.serviceManager.sessions.shutdownAll()"
@@ -144,24 +135,25 @@ def run_all(page: Page) -> list[str]:
     return page.evaluate(ERRORS)
 
 
-def explorers(page: Page) -> list[int]:
-    """The cells that show an explorer, by their index: a widget with a picture."""
+def widgets(page: Page, pictured: bool) -> list[int]:
+    """The cells that show an explorer, by their index, a widget with a picture; or else a widget without one."""
+    return page.evaluate(WIDGETS, pictured)
+
+
+def displayed(page: Page, index: int) -> tuple[str, str]:
+    """The id of the widget that a cell displayed, and the text that it displayed with it."""
     return page.evaluate(
-        """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap((cell, index) =>
-            cell.model.type === 'code' && cell.model.outputs.toJSON().some(({data}) =>
-                data?.['image/png'] && data['application/vnd.jupyter.widget-view+json']) ? [index] : [])"""
-    )
-
-
-def python_says(page: Page, index: int) -> tuple[dict[str, float], str]:
-    """The values of an explorer's controls in the kernel, by their labels, and the text that its cell displayed."""
-    view, text = page.evaluate(
         """index => window.jupyterapp.shell.currentWidget.content.widgets[index].model.outputs.toJSON()
             .filter(({data}) => data?.['image/png'])
-            .map(({data}) => [data['application/vnd.jupyter.widget-view+json'].model_id, data['text/plain']])[0]""",
+            .map(({data}) => [data['application/vnd.jupyter.widget-view+json'].model_id,
+                [data['text/plain']].flat().join('')])[0]""",
         index,
     )
-    return json.loads(page.evaluate(ASK, VALUES))[view], "".join(text)
+
+
+def ask(page: Page, code: str) -> str:
+    """What `code` prints in the kernel of the open notebook; it does not count as a cell."""
+    return page.evaluate(ASK, code)
 
 
 def show_cell(page: Page, index: int) -> Locator:

@@ -24,7 +24,7 @@ def main() -> None:
         lab.open_notebook(page, address, LESSON)
         if errors := lab.run_all(page):
             raise SystemExit(f"{LESSON} fails: {errors}")
-        cell = lab.show_cell(page, lab.explorers(page)[1])  # the one of four micro-batches
+        cell = lab.show_cell(page, lab.widgets(page, True)[1])  # the one of four micro-batches
         output = cell.locator(".widget-vbox, .jupyter-widgets.widget-container").first
         sliders = cell.locator(".noUi-handle")
 

@@ -92,7 +92,7 @@ def assert_apart(explorer: Explorer, boxes: Boxes, others: Boxes) -> None:
             f"{label!r} is cut"
         )
         for other, place in boxes[at + 1 :] + others:
-            assert not box.shrunk(0.98, 0.8).overlaps(place.shrunk(0.98, 0.8)), f"{label!r} overlaps {other!r}"
+            assert not box.shrunk(0.98, 0.95).overlaps(place.shrunk(0.98, 0.95)), f"{label!r} overlaps {other!r}"
 
 
 def assert_words_have_room(explorer: Explorer, states: int = 40) -> None:

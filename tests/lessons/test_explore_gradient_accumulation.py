@@ -8,7 +8,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from helpers.classroom.bilingual import set_language
-from helpers.classroom.drawing import BLUE, PALE, RED
+from helpers.classroom.drawing import BLUE, PALE, RED, house_style
 from helpers.lessons.gradient_accumulation.explore import curves, skyline
 from tests.classroom.explorers import moved
 
@@ -236,3 +236,15 @@ def test_a_repair_that_is_none_is_told():
     explorer = curves(FULL, NAIVE, [5.55, 3.54, 2.99, 2.80])
     assert "at most < 1e-5" in moved(explorer, step=0)
     assert "at most ≥ 1e-5" in moved(explorer, step=30)
+
+
+def test_the_words_below_a_line_stay_clear_of_the_rings_on_it():
+    """A ring stands on the line of 0 where the repaired run is equal."""
+    explorer = curves(FULL, NAIVE, FULL)
+    ring, words = explorer["repaired-away"], explorer["zero-words"]
+    pixels = explorer.figure.dpi / 72
+    reach = (ring.get_markersize() / 2 + ring.get_markeredgewidth()) * pixels
+    bottom = ring.axes.transData.transform(ring.get_xydata())[:, 1].min() - reach
+    with house_style():
+        box = words.get_window_extent(explorer._agg.get_renderer())
+    assert words.axes.bbox.y0 <= box.y0 and box.y1 <= bottom

@@ -86,9 +86,9 @@ def xray(loop: str = "means") -> Explorer:
     colon, comma = ("：", "，") if language() == "zh" else (": ", ", ")
 
     def draw(loop: str, batch_size: int, K: int, ranks: int, padding: bool, blind: bool) -> str:
-        verdict = examined(loop, K, ranks, padding)
+        verdict = examined(loop, batch_size, K, ranks, padding)
         lengths = [len(row["labels"]) for row in rows_in(padding)]
-        heights, counts, ends = read_off(verdict, lengths, batch_size, K * ranks)
+        heights, counts, ends = read_off(verdict, lengths, batch_size * K * ranks)
         masked = verdict.masked.numpy()
         shown = np.where(masked & (heights < STUB), STUB, heights)
         bars.set_verts([[(x, 0), (x, h), (x + 1, h), (x + 1, 0)] for x, h in enumerate(shown)])
@@ -100,8 +100,7 @@ def xray(loop: str = "means") -> Explorer:
             there = i < len(ends)
             text.set_text(str(i + 1) if there else "")
             text.set_x((([0, *ends][i] + ends[i]) / 2) if there else 0)
-        steps = [step for step in verdict.steps if step.batch_size == batch_size]
-        told = [numbers_of(steps[0]), numbers_of(steps[-1])]
+        told = [numbers_of(verdict.steps[0]), numbers_of(verdict.steps[-1])]
         for row, values in enumerate(told):
             for text, value in zip(cells[row], values, strict=True):
                 text.set_text(value)
@@ -123,10 +122,10 @@ def xray(loop: str = "means") -> Explorer:
     return with_hidden_names(figure, draw, loop)
 
 
-def read_off(verdict: Verdict, lengths: Sequence[int], batch_size: int, batches: int) -> tuple:
-    """w · N of all targets (T,), N of each window, and where each window ends; a window has so many micro-batches."""
-    weights = next(value for (size, _), value in verdict.weights.items() if size == batch_size).numpy()  # (steps, T)
-    ends = np.cumsum([sum(part) - len(part) for part in parts(lengths, batch_size * batches)]).tolist()
+def read_off(verdict: Verdict, lengths: Sequence[int], rows: int) -> tuple:
+    """w · N of all targets (T,), N of each window, and where each window ends; a window has so many `rows`."""
+    (weights,) = (value.numpy() for value in verdict.weights.values())  # (steps, T)
+    ends = np.cumsum([sum(part) - len(part) for part in parts(lengths, rows)]).tolist()
     heights, counts = np.zeros(weights.shape[1]), []
     for step, (start, end) in enumerate(zip([0, *ends], ends, strict=False)):
         counts.append(int((~verdict.masked[start:end]).sum()))
@@ -158,7 +157,7 @@ def with_hidden_names(figure, draw, loop: str) -> Explorer:
     named = [(say(one.zh, one.en), key) for key, one in LOOPS.items()]
     order = random.Random(6).sample(list(LOOPS), len(LOOPS))
     hidden = [(f"? {place}", key) for place, key in enumerate(order, 1)]
-    wide, narrow = sized(100, 430), sized(100, 300)
+    wide, narrow = sized(105, 450), sized(105, 370)
     loops = ipywidgets.Dropdown(options=named, value=loop, description=say("循环", "loop"), **wide)
     much, little = say("多：行不排序", "much: rows unsorted"), say("少：行按长度排序", "little: rows sorted by length")
     padding = ipywidgets.Dropdown(
@@ -171,8 +170,8 @@ def with_hidden_names(figure, draw, loop: str) -> Explorer:
         groups=[("loop", "blind")],
         loop=loops,
         blind=blind,
-        batch_size=slider(say("批次", "batch size"), 1, SIZES[0], SIZES[-1], label=100, width=300),
-        K=slider("K", 4, 1, 4, label=100, width=300),
+        batch_size=slider(say("批次", "batch size", " "), 1, SIZES[0], SIZES[-1], label=105, width=370),
+        K=slider("K", 4, 1, 4, label=105, width=370),
         ranks=ipywidgets.Dropdown(options=[1, 2], value=1, description=say("进程", "ranks"), **narrow),
         padding=padding,
     )

@@ -28,7 +28,7 @@ def surprise() -> Explorer:
     curve.plot(p, -np.log(p), color=INK, gid="curve")
     curve.set(xlim=(0, 1), ylim=(0, 10), xlabel=say("目标的概率 p", "p of the target"))
     curve.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
-    curve.set_title(say("惊讶度 −ln p", "surprise −ln p"))
+    curve.set_title(say("惊讶度 −ln p", "surprise −ln p"), pad=12)  # above the number at the top of the axis
     drop = curve.plot([], [], color=INK, linewidth=1, linestyle="--", gid="drop", animated=True)[0]
     dot = {"color": ORANGE, "markeredgecolor": INK, "markersize": 14, "clip_on": False}
     point = curve.plot([], [], "o", **dot, gid="surprise", animated=True)[0]
@@ -36,11 +36,11 @@ def surprise() -> Explorer:
 
     chances.set(xlim=(0, 1), ylim=(4.6, -0.6), yticks=range(5), yticklabels=names, xticks=[0, 0.5, 1])
     chances.set_xticklabels(["0", "0.5", "1"])
-    chances.set_title(say("概率 p", "probability p"))
+    chances.set_title(say("概率 p", "probability p"), pad=12)
     pulls.set(xlim=(-1, 1), ylim=(4.6, -0.6), yticks=[], xticks=[-1, 0, 1], xticklabels=["−1", "0", "1"])
     pulls.spines["left"].set_visible(False)
     pulls.axvline(0, color=INK, linewidth=1)
-    pulls.set_title(say("拉力", "pull") + " p − q")
+    pulls.set_title(say("拉力", "pull") + " p − q", pad=12)
     move_chances, move_pulls = labelled_bars(chances, "p", 5), labelled_bars(pulls, "pull", 5)
     sample = Patch(facecolor=ORANGE, edgecolor=INK)
     figure.legend([sample], [say("目标", "target")], loc="lower center", frameon=False, borderaxespad=0.2)

@@ -41,7 +41,7 @@ def curves(full: Sequence[float], naive: Sequence[float], repaired: Sequence[flo
     bound, zero = say("界限", "bound", " ") + " 10⁻⁵", say("0 画在这里", "0 is drawn here")
     for height, label, name in ((CLOSE, bound, "bound"), (FLOOR, zero, "zero")):
         distances.axhline(height, color=INK, linewidth=1, linestyle="--", gid=name)
-        distances.text(0, height / 1.6, f" {label}", va="top", gid=f"{name}-words")
+        distances.text(0, height / 8, f" {label}", va="top", gid=f"{name}-words")
     distances.set(yscale="log", ylim=(1e-20, 10), xlim=losses.get_xlim(), xlabel=say("步", "step"))
     distances.set_yticks([1e-15, 1e-10, 1e-5, 1])
     distances.minorticks_off()

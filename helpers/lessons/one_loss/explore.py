@@ -92,7 +92,7 @@ def ballot(model: TinyLM) -> Explorer:
             ]
         )
 
-    size = {"label": 220, "width": 460}
+    size = {"label": 220, "width": 520}
     return Explorer(
         figure,
         draw,

@@ -158,19 +158,19 @@ def cliff() -> Explorer:
         return "\n".join(lines)
 
     dtype = ipywidgets.Dropdown(
-        options=list(NAMES.items()), value=torch.float32, description=say("数据类型", "dtype"), **sized(140, 350)
+        options=list(NAMES.items()), value=torch.float32, description=say("数据类型", "dtype"), **sized(140, 400)
     )
     scale = ipywidgets.SelectionSlider(
         options=[(f"{scale:g}", scale) for scale in SCALES],
         value=1.0,
         description=say("倍数", "scale"),
-        **sized(140, 350),
+        **sized(140, 400, wraps=True),
     )
     target = ipywidgets.Dropdown(
         options=[(str(value), row) for row, value in enumerate(LOGITS)],
         value=2,
         description=say("目标的分数", "target’s z", " "),
-        **sized(140, 350),
+        **sized(140, 400),
     )
     return Explorer(figure, draw, dtype=dtype, scale=scale, target=target)
 

@@ -112,7 +112,7 @@ def staircase() -> Explorer:
 
     def choice(label: str, values: tuple[int, ...], value: int, form: str = "{}") -> ipywidgets.SelectionSlider:
         options = [(form.format(one), one) for one in values]
-        return ipywidgets.SelectionSlider(options=options, value=value, description=label, **sized(60, 300))
+        return ipywidgets.SelectionSlider(options=options, value=value, description=label, **sized(80, 310))
 
     colours = {name: NAMED[colour] for name, colour in COLOURS.items()}
     drawing = {"name": "staircase", "colours": colours, "card": CARD, "scales": scales(), "words": words}
@@ -128,7 +128,7 @@ def staircase() -> Explorer:
             options=[(names[one], one) for one in METHODS],
             value="whole",
             description=say("做法", "method"),
-            **sized(90, 420),
+            **sized(100, 530),
         ),
         keep=ipywidgets.Checkbox(
             value=False, indent=False, description=say("给分数起名字", "the logits have a name"), **sized(0, 300)
