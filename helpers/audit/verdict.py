@@ -63,8 +63,10 @@ class Verdict:
         return self.rule == "token_mean" and not self.faults
 
     def __str__(self) -> str:
-        whole = RIGHT_RULE_WITH_FAULTS if self.rule == "token_mean" and self.faults else RULES[self.rule]
-        lines = [f"{'✓' if self.ok else '✗'} {in_language(self.language, *whole)} [{self.rule}]"]
+        right_rule = self.rule == "token_mean"  # then a line of the faults carries the cross, not the line of the rule
+        whole = RIGHT_RULE_WITH_FAULTS if right_rule and self.faults else RULES[self.rule]
+        mark = "✓" if self.ok else "·" if right_rule else "✗"
+        lines = [f"{mark} {in_language(self.language, *whole)} [{self.rule}]"]
         lines += [f"✗ {in_language(self.language, *FAULTS[name])} [{name}]" for name in self.faults]
         lines += [f"· {remark}" for remark in self.remarks]
         if self.steps:
