@@ -35,6 +35,12 @@ UNDER_TITLE = {
     "The pictures move on this page. Code and exercises run in the notebook: the rocket at the top opens it in Colab"
     " or on Binder.",
 }
+# What is true of a notebook and not of a page.
+KERNEL_ONLY = re.compile(
+    r"滑块要在能运行的地方才会动：[^。\n]*。|滑块右边的数字也可以直接改。"
+    r"|The (?:sliders|controls) work only while the lesson is running: [^.\n]*\. ?"
+    r"|You can also type into the number to the right of a slider\. ?"
+)
 SETTINGS = {
     "extensions": ["myst_nb", "sphinx-mathjax-offline"],
     "nb_execution_mode": "off",
@@ -95,6 +101,8 @@ def page(notebook: NotebookNode, lesson: Path, language: str) -> NotebookNode:
     for cell in notebook.cells:
         tags = tags_of(cell)
         cell.source = re.sub(r"\]\((?:\.\./)+([A-Z]+\.md)", r"](\1", cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = KERNEL_ONLY.sub("", cell.source)
         if "links" in tags:
             cell.source = UNDER_TITLE[language].format(page=lesson.stem)
         if "setup" in tags:

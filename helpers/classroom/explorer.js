@@ -80,7 +80,7 @@ function fromDrawing(controls, drawn) {
 
 // One control: its row on the page, and the position of the value that it holds among those that it can hold.
 function makeControl(described, id) {
-  const { name, label, kind, values, labels } = described;
+  const { name, label, kind, values, labels, renamed } = described;
   const range = kind === "range";
   const count = range ? Math.round((described.max - described.min) / described.step) + 1
     : kind === "checkbox" ? 2 : values.length;
@@ -90,8 +90,16 @@ function makeControl(described, id) {
   const input = document.createElement(kind === "select" ? "select" : "input");
   const output = document.createElement("output");
   let get = () => Number(input.value), put = (at) => { input.value = at; };
+  let hidden;
+  const rename = (hide) => { // a list that a checkbox gives other labels and another order; what is chosen stays
+    if (kind !== "select" || hide === hidden) return;
+    const chosen = get();
+    hidden = hide;
+    input.replaceChildren(...labels.map((text, at) => hide ? new Option(renamed.labels[at], renamed.order[at]) : new Option(text, at)));
+    put(chosen);
+  };
   if (kind === "select") {
-    input.append(...labels.map((text, at) => new Option(text, at)));
+    rename(false);
   } else if (kind === "checkbox") {
     input.type = "checkbox";
     [get, put] = [() => Number(input.checked), (at) => { input.checked = at === 1; }];
@@ -110,8 +118,9 @@ function makeControl(described, id) {
     output.textContent = reading(get());
     if (kind === "list") input.setAttribute("aria-valuetext", output.textContent);
   };
-  const at = (wanted) => Array.from({ length: count }, (_, k) => String(value(k))).indexOf(String(wanted));
-  return { name, label, count, value, row, input, get, show, at, put: (position) => { put(position); show(); } };
+  const inAddress = renamed ? String : (at) => String(value(at)); // an address does not give a hidden name away
+  const at = (wanted) => Array.from({ length: count }, (_, k) => inAddress(k)).indexOf(String(wanted));
+  return { name, label, count, value, row, input, renamed, rename, get, show, inAddress, at, put: (position) => { put(position); show(); } };
 }
 
 async function start(figure, number, all) {
@@ -143,17 +152,22 @@ async function start(figure, number, all) {
     svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "g")));
   const numbers = document.createElement("pre");
   const move = () => {
+    for (const one of controls.filter(({ renamed }) => renamed)) {
+      const box = controls.find(({ name }) => name === one.renamed.by);
+      one.rename(box.value(box.get()) === one.renamed.when);
+    }
     const { changed, text } = next(controls.map(({ get }) => get()));
     for (const [part, drawn] of changed) parts[part].innerHTML = drawn;
     numbers.textContent = text;
     svg.setAttribute("aria-label", text);
   };
   controls.forEach((one, i) => {
-    one.put(one.at(data.controls[i].value));
+    const { value } = data.controls[i];
+    one.put(Array.from({ length: one.count }, (_, at) => String(one.value(at))).indexOf(String(value)));
     one.input.addEventListener("input", () => {
       one.show();
       move();
-      const address = controls.map((each) => `${each.name}=${encodeURIComponent(each.value(each.get()))}`);
+      const address = controls.map((each) => `${each.name}=${encodeURIComponent(each.inAddress(each.get()))}`);
       history.replaceState(null, "", `#${[...address, `at=${number}`].join("&")}`);
     });
   });

@@ -2,6 +2,7 @@
 
 import html
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -40,6 +41,9 @@ MOVE = """([figure, control]) => {
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
+    """The site in the folder LOSS_LAB_SITE, or one built now."""
+    if built := os.environ.get("LOSS_LAB_SITE"):
+        return Path(built)
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "helpers.build", "--site", str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
