@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets
 import matplotlib
 from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.text import Text
 
 from helpers.classroom import drawing as house
 from helpers.classroom.controls import values_of
@@ -36,6 +37,7 @@ def exported(explorer: Explorer) -> dict[str, Any]:
 
     controls, groups: as the explorer has them; a list that a checkbox renames has its other labels in "renamed".
     width, height: of the SVG, in points. background, defs: SVG.
+    light: whether it stays as it is on a dark page.
     axes: of each axes of the figure its left, top, width and height in the SVG, and its limits.
     states: deflated, in base64: {"parts": for each animated artist its drawings, "lines": the lines of the text,
         "shown": for each state the number of each part's drawing, then of each line}. The states count up like the
@@ -57,6 +59,7 @@ def exported(explorer: Explorer) -> dict[str, Any]:
             data["width"], data["height"] = explorer.figure.bbox.size.round(3).tolist()
             pieces = Pieces(explorer)
             data["background"] = pieces.background()
+            data["light"] = names_white(explorer) or "<image" in data["background"]  # its pixels keep their colours
             data["axes"] = axes_of(explorer)
             if explorer.drawing is None:
                 same = json.dumps([data["background"], *({**one, "value": 0} for one in data["controls"])])
@@ -108,6 +111,11 @@ def described(name: str, control: ipywidgets.ValueWidget) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """A value as JSON has it; a dtype by its name."""
     return value if isinstance(value, int | float | str) else str(value).removeprefix("torch.")
+
+
+def names_white(explorer: Explorer) -> bool:
+    """Whether words in the picture speak of white, which on a dark page there would not be."""
+    return any(re.search("white|白色", text.get_text()) for text in explorer.figure.findobj(Text))
 
 
 def axes_of(explorer: Explorer) -> list[dict[str, Any]]:
