@@ -19,18 +19,16 @@ from helpers.build.editions import edition_path, lessons, tags_of
 from helpers.build.execution import execute
 from helpers.build.files import BuildError, read
 from helpers.build.first_page import write_first_page
-from helpers.build.sphinx_pages import LANGUAGES, make_pages, write_other_pages
+from helpers.build.sphinx_pages import LANGUAGES, SWITCH, make_pages, write_other_pages
 
 EXPORTED = "application/vnd.loss-lab.explorer+json"
 TELL = "from helpers.classroom.explorer import Explorer\n\nExplorer.exporting = True"
 FIRST = "from helpers.lessons.gradient_accumulation.explore import skyline\n\nskyline()"
-# What a page says under its title, with a link to the same page in the other language.
+# What a page says under its title, after a link to the same page in the other language.
 UNDER_TITLE = {
-    "zh": '<p><a rel="alternate" hreflang="en" lang="en" href="../en/{page}.html">English</a></p>\n\n'
-    "图在这一页上就能拖动。代码和练习在笔记本里运行：用页首的火箭按钮在 Colab 或 Binder 里打开。",
-    "en": '<p><a rel="alternate" hreflang="zh" lang="zh" href="../zh/{page}.html">中文</a></p>\n\n'
-    "The pictures move on this page. Code and exercises run in the notebook: the rocket at the top opens it in Colab"
-    " or on Binder.",
+    "zh": "图在这一页上就能拖动。代码和练习在笔记本里运行：用页首的火箭按钮在 Colab 或 Binder 里打开。",
+    "en": "The pictures move on this page. Code and exercises run in the notebook: the rocket at the top opens it in"
+    " Colab or on Binder.",
 }
 # What folded parts are called.
 SETUP_CELL = {"zh": "准备单元格", "en": "Setup cell"}
@@ -96,7 +94,7 @@ def page(notebook: NotebookNode, lesson: Path, language: str) -> NotebookNode:
         if cell.cell_type == "markdown":
             cell.source = KERNEL_ONLY.sub("", cell.source)
         if "links" in tags:
-            cell.source = UNDER_TITLE[language].format(page=lesson.stem)
+            cell.source = f"<p>{SWITCH[language].format(page=lesson.stem)}</p>\n\n{UNDER_TITLE[language]}"
         if "setup" in tags:
             fold(cell, "hide-input", SETUP_CELL[language])
         elif cell.metadata.get("jupyter", {}).get("outputs_hidden"):

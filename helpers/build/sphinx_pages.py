@@ -11,9 +11,20 @@ from helpers.build.heads import head
 
 LANGUAGES = {"zh": "zh_CN", "en": "en"}
 NAMES = {"zh": "大模型损失实验课", "en": "Loss Lab"}
+SWITCH = {
+    "zh": '<a rel="alternate" hreflang="en" lang="en" href="../en/{page}.html">English</a>',
+    "en": '<a rel="alternate" hreflang="zh" lang="zh" href="../zh/{page}.html">中文</a>',
+}
+FIRST_PAGE = {"zh": "首页", "en": "First page"}
 SEARCH = {"zh": "搜索…", "en": "Search …"}
 # Of MathJax what these pages do not load, and what only a debugger does: two thirds of the site.
 UNUSED = ("*.map", "mml-*.js", "tex-mml-*.js", "tex-svg*.js", "tex-chtml-full*.js")
+ON_PAPER = """{ // what is dark on the screen is light on paper
+  const { dataset } = document.documentElement;
+  let theme;
+  addEventListener("beforeprint", () => { theme = dataset.theme; dataset.theme = "light"; });
+  addEventListener("afterprint", () => { dataset.theme = theme; });
+}"""
 SETTINGS = {
     "extensions": ["myst_nb", "sphinx-mathjax-offline"],
     "nb_execution_mode": "off",
@@ -34,7 +45,9 @@ def write_other_pages(source: Path, language: str) -> None:
         shutil.copy(path, source)
         names.append(path.stem)
     contents = "\n".join(["```{toctree}", ":maxdepth: 1", "", *names, "```"])
-    (source / "index.md").write_text(f"# {NAMES[language]}\n\n{contents}\n", encoding="utf-8")
+    switch = SWITCH[language].format(page="index")
+    elsewhere = f'<p><a href="../index.html">{FIRST_PAGE[language]}</a> · {switch}</p>'
+    (source / "index.md").write_text(f"# {NAMES[language]}\n\n{elsewhere}\n\n{contents}\n", encoding="utf-8")
 
 
 def make_pages(source: Path, target: Path, language: str) -> None:
@@ -46,6 +59,7 @@ def make_pages(source: Path, target: Path, language: str) -> None:
         "repository_branch": "main",
         "path_to_docs": f"notebooks/{language}",
         "navbar_persistent": [],
+        "footer_content_items": [],
         "search_bar_text": SEARCH[language],
         "launch_buttons": {"colab_url": "https://colab.research.google.com", "binderhub_url": "https://mybinder.org"},
     }
@@ -60,6 +74,7 @@ def make_pages(source: Path, target: Path, language: str) -> None:
     if language == "zh":  # Sphinx 9.0 names a stemmer that it does not write
         app.add_js_file(None, body="function ChineseStemmer() { return new EnglishStemmer(); }")
     app.connect("html-page-context", lambda app, name, template, context, tree: describe(name, language, context))
+    app.add_js_file(None, body=ON_PAPER)
     for name in assets():
         (app.add_css_file if name.endswith(".css") else app.add_js_file)(name)
     app.build()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -63,9 +64,9 @@ def browser() -> Iterator[Browser]:
         yield page.context.browser
 
 
-@pytest.fixture
-def opened(address: str, browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Opens a page of the site; afterwards nothing went wrong on it, and nothing was asked of another host."""
+@contextmanager
+def opening(address: str, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """What opens a page of the site; in the end nothing went wrong on it, and nothing was asked of another host."""
     wrong, contexts = [], []
 
     def open_page(name: str, fragment: str = "", **options: object) -> Page:
@@ -85,3 +86,17 @@ def opened(address: str, browser: Browser) -> Iterator[Callable[..., Page]]:
     for context in contexts:
         context.close()
     assert wrong == []
+
+
+@pytest.fixture
+def opened(address: str, browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a page of the site, by its name, for one test."""
+    with opening(address, browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def visited(address: str, browser: Browser, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page named by the parameter, opened once for all tests that look at it."""
+    with opening(address, browser) as open_page:
+        yield open_page(request.param)

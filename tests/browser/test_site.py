@@ -4,9 +4,11 @@ import html
 import re
 from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
 from helpers.build.editions import lessons
 from helpers.build.heads import head
@@ -22,6 +24,7 @@ OVERLAPPING = """() => [...document.querySelectorAll('figure.explorer')].flatMap
     return boxes.flatMap(([html, a], i) => boxes.slice(i + 1).filter(([, b]) => a.left < b.right - 1
         && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1).map(([other]) => [html, other]));
 })"""
+WHITE = "rgb(255, 255, 255)"
 FOLDED = """() => [...document.querySelectorAll('details')].filter(one => one.open).map(one => one.textContent)"""
 MOVE = """([figure, control]) => {
     const {nodeName, type, min, max, step, options} = control;
@@ -38,32 +41,24 @@ MOVE = """([figure, control]) => {
 }"""
 
 
+def every(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("visited", names, indirect=True)
+
+
+def name_of(page: Page) -> str:
+    """The name of an opened page: zh/01_softmax."""
+    return "/".join(urlsplit(page.url).path.removesuffix(".html").split("/")[1:])
+
+
 def stored_texts(path: Path) -> list[str]:
     """The numbers that Python displayed below each explorer of a page."""
     return [html.unescape(text) for text in re.findall(r"<pre>([^<]*)</pre><script", path.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("name", ["index", *PAGES])
-def test_every_explorer_moves_with_every_control(site, opened, name):
-    page = opened(name)
-    figures = page.locator("figure.explorer").all()
-    texts = stored_texts(site / f"{name}.html")
-    assert len(figures) == len(texts) > 0
-    for figure, text in zip(figures, texts, strict=True):
-        assert figure.locator("pre").text_content() == text  # it starts from what its cell set
-        assert figure.locator("svg").get_attribute("aria-label") == text
-        controls = figure.locator("input, select").all()
-        assert controls
-        for control in sorted(controls, key=lambda one: one.evaluate("one => one.nodeName") != "SELECT"):
-            label = control.evaluate("control => control.labels[0].querySelector('span').textContent")
-            assert label.strip()
-            assert page.evaluate(MOVE, [figure.element_handle(), control.element_handle()]) > 1, label
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_what_it_is(site, opened, name):
-    page = opened(name)
-    language, _, stem = name.partition("/")
+@every(*PAGES)
+def test_a_page_says_what_it_is(visited):
+    page = visited
+    language, _, stem = name_of(page).partition("/")
     lesson = next(lesson for lesson in lessons() if lesson.stem == stem)
     assert page.locator("html").get_attribute("lang") == {"zh": "zh-CN", "en": "en"}[language]
     assert head(lesson)[f"title_{language}"] in page.title()
@@ -79,9 +74,9 @@ def test_a_page_says_what_it_is(site, opened, name):
     assert "while the lesson is running" not in text and "才会动" not in text
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_setup_solutions_and_what_follows_a_guess_are_folded(opened, name):
-    page = opened(name)
+@every(*PAGES)
+def test_setup_solutions_and_what_follows_a_guess_are_folded(visited):
+    page = visited
     assert page.evaluate(FOLDED) == []
     setup = page.locator("details", has=page.locator("text=EDITION")).first
     assert not setup.locator("pre").first.is_visible()
@@ -91,9 +86,9 @@ def test_setup_solutions_and_what_follows_a_guess_are_folded(opened, name):
         assert within.is_visible(), summary.text_content()
 
 
-@pytest.mark.parametrize("name", ["index", *PAGES])
-def test_headings_do_not_jump(opened, name):
-    levels = opened(name).evaluate(HEADINGS)
+@every("index", *PAGES)
+def test_headings_do_not_jump(visited):
+    levels = visited.evaluate(HEADINGS)
     assert [level for level, _ in levels].count(1) == 1 and levels[0][0] == 1
     for (above, _), (level, words) in pairwise(levels):
         assert level <= above + 1, words
@@ -105,15 +100,34 @@ THEIRS = {
 }
 
 
-@pytest.mark.parametrize("name", ["index", *PAGES, *OTHERS])
+@every("index", *PAGES, *OTHERS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nobody_is_left_out(opened, name, scheme):
-    page = opened(name, color_scheme=scheme)
+def test_nobody_is_left_out(visited, scheme):
+    page = visited
+    page.emulate_media(color_scheme=scheme)
+    assert page.evaluate("() => document.documentElement.dataset.theme ?? null") in (scheme, None)  # None: first page
     page.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
     found = Axe().run(page).response["violations"]
     nodes = [(rule["id"], node["target"][0], node["html"][:200]) for rule in found for node in rule["nodes"]]
     ours = [one for one in nodes if not any(one[0] == rule and one[1].startswith(place) for rule, place in THEIRS)]
     assert ours == []
+
+
+@every("index", *PAGES)
+def test_every_explorer_moves_with_every_control(site, visited):  # the last of those that share a page
+    page, name = visited, name_of(visited)
+    figures = page.locator("figure.explorer").all()
+    texts = stored_texts(site / f"{name}.html")
+    assert len(figures) == len(texts) > 0
+    for figure, text in zip(figures, texts, strict=True):
+        assert figure.locator("pre").text_content() == text  # it starts from what its cell set
+        assert figure.locator("svg").get_attribute("aria-label") == text
+        controls = figure.locator("input, select").all()
+        assert controls
+        for control in sorted(controls, key=lambda one: one.evaluate("one => one.nodeName") != "SELECT"):
+            label = control.evaluate("control => control.labels[0].querySelector('span').textContent")
+            assert label.strip()
+            assert page.evaluate(MOVE, [figure.element_handle(), control.element_handle()]) > 1, label
 
 
 def test_a_state_has_an_address(opened):
@@ -146,14 +160,35 @@ def test_without_javascript_the_stored_picture_stands_there(site, opened, name):
         assert figure.locator("pre").is_visible()
 
 
-@pytest.mark.parametrize("name", ["index", *PAGES])
-def test_controls_stand_side_by_side_and_a_phone_scrolls_in_one_direction_only(opened, name):
-    page = opened(name)
+@every("index", *PAGES)
+def test_controls_stand_side_by_side_and_a_phone_scrolls_in_one_direction_only(visited):
+    page = visited
     assert page.evaluate(OVERLAPPING) == []
     page.set_viewport_size({"width": 420, "height": 800})
     assert page.evaluate(OVERLAPPING) == []
     assert page.evaluate(OUTSIDE) == []
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 420
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_paper_is_light_and_cuts_nothing(opened, language):
+    page = opened(f"{language}/05_gradient_accumulation", color_scheme="dark", viewport={"width": 760, "height": 1050})
+    theme = "() => document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="light")
+    assert page.evaluate(theme) == "light"
+    assert page.evaluate("() => getComputedStyle(document.querySelector('figure.explorer')).backgroundColor") == WHITE
+    assert (
+        page.evaluate(
+            "() => [...document.querySelectorAll('main pre')].filter(pre => pre.checkVisibility()"
+            " && pre.scrollWidth > pre.clientWidth + 1).map(pre => pre.textContent)"
+        )
+        == []
+    )
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(theme) == "dark"
 
 
 def test_an_explorer_is_at_most_half_a_megabyte(site):
