@@ -122,7 +122,7 @@ def test_what_no_state_moves_is_drawn_once():
     assert len(found["shown"]) == 6
 
 
-@pytest.mark.parametrize(("words", "light"), [("white: none", True), ("白色：没有", True), ("blank 空白", False)])
+@pytest.mark.parametrize(("words", "light"), [("white: none", True), ("白色：没有", True), ("black: none", False)])
 def test_a_picture_that_names_white_stays_light(words, light):
     explorer = lever()
     with house_style():
