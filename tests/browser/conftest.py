@@ -41,7 +41,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if not lab.CHROMIUM:
         pytest.skip("there is no Chromium")
     if missing():
-        pytest.skip(f"{NEEDED.relative_to(ROOT)} is not installed: {', '.join(missing())} is missing")
+        pytest.skip(f"{NEEDED.relative_to(ROOT)} is not installed; missing: {', '.join(missing())}")
     target = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "helpers.build", "--site", str(target)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
