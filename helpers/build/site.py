@@ -7,7 +7,6 @@ Each edition runs in a kernel, as the build runs it, with its explorers told to 
 import html
 import json
 import re
-import shutil
 import tempfile
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
@@ -16,35 +15,30 @@ from pathlib import Path
 import nbformat
 from nbformat import NotebookNode
 
-from helpers.build.editions import NOTEBOOKS, edition_path, lessons, repository, tags_of
+from helpers.build.editions import edition_path, lessons, tags_of
 from helpers.build.execution import execute
 from helpers.build.files import BuildError, read
-from helpers.build.first_page import assets, copy_assets, write_first_page
-from helpers.build.heads import head
+from helpers.build.first_page import write_first_page
+from helpers.build.sphinx_pages import LANGUAGES, SWITCH, make_pages, write_other_pages
 
 EXPORTED = "application/vnd.loss-lab.explorer+json"
 TELL = "from helpers.classroom.explorer import Explorer\n\nExplorer.exporting = True"
 FIRST = "from helpers.lessons.gradient_accumulation.explore import skyline\n\nskyline()"
-LANGUAGES = {"zh": "zh_CN", "en": "en"}
-NAMES = {"zh": "大模型损失实验课", "en": "Loss Lab"}
-# What a page says under its title, with a link to the same page in the other language.
+# What a page says under its title, after a link to the same page in the other language.
 UNDER_TITLE = {
-    "zh": '<p><a rel="alternate" hreflang="en" lang="en" href="../en/{page}.html">English</a></p>\n\n'
-    "图在这一页上就能拖动。代码和练习在笔记本里运行：用页首的火箭按钮在 Colab 或 Binder 里打开。",
-    "en": '<p><a rel="alternate" hreflang="zh" lang="zh" href="../zh/{page}.html">中文</a></p>\n\n'
-    "The pictures move on this page. Code and exercises run in the notebook: the rocket at the top opens it in Colab"
-    " or on Binder.",
+    "zh": "图在这一页上就能拖动。代码和练习在笔记本里运行：用页首的火箭按钮在 Colab 或 Binder 里打开。",
+    "en": "The pictures move on this page. Code and exercises run in the notebook: the rocket at the top opens it in"
+    " Colab or on Binder.",
 }
-SETTINGS = {
-    "extensions": ["myst_nb", "sphinx-mathjax-offline"],
-    "nb_execution_mode": "off",
-    "myst_enable_extensions": ["dollarmath", "amsmath"],
-    "html_theme": "sphinx_book_theme",
-    "html_context": {"default_mode": "auto"},
-    "html_copy_source": False,
-    "html_show_sphinx": False,
-    "suppress_warnings": ["mystnb.unknown_mime_type", "myst.header", "myst.xref_missing"],
-}
+# What folded parts are called.
+SETUP_CELL = {"zh": "准备单元格", "en": "Setup cell"}
+AFTER_A_GUESS = {"zh": "先猜，再看输出", "en": "Guess first, then look at the output"}
+# What is true of a notebook and not of a page.
+KERNEL_ONLY = re.compile(
+    r"滑块要在能运行的地方才会动：[^。\n]*。|滑块右边的数字也可以直接改。"
+    r"|The (?:sliders|controls) work only while the lesson is running: [^.\n]*\. ?"
+    r"|You can also type into the number to the right of a slider\. ?"
+)
 
 
 def site(target: Path) -> None:
@@ -92,15 +86,19 @@ def run(notebook: NotebookNode, path: Path) -> NotebookNode:
 def page(notebook: NotebookNode, lesson: Path, language: str) -> NotebookNode:
     """An executed edition as Sphinx is to read it: explorers as elements, links for the site, folded cells marked."""
     seen: list[dict] = []
+    links = [cell for cell in notebook.cells if "links" in tags_of(cell)]
+    notebook.cells = [cell for cell in notebook.cells if cell not in links[1:]]  # the theme has some at the foot
     for cell in notebook.cells:
         tags = tags_of(cell)
         cell.source = re.sub(r"\]\((?:\.\./)+([A-Z]+\.md)", r"](\1", cell.source)
+        if cell.cell_type == "markdown":
+            cell.source = KERNEL_ONLY.sub("", cell.source)
         if "links" in tags:
-            cell.source = UNDER_TITLE[language].format(page=lesson.stem)
+            cell.source = f"<p>{SWITCH[language].format(page=lesson.stem)}</p>\n\n{UNDER_TITLE[language]}"
         if "setup" in tags:
-            cell.metadata["tags"] = [*tags, "hide-input"]
+            fold(cell, "hide-input", SETUP_CELL[language])
         elif cell.metadata.get("jupyter", {}).get("outputs_hidden"):
-            cell.metadata["tags"] = [*tags, "hide-output"]
+            fold(cell, "hide-output", AFTER_A_GUESS[language])
         outputs = [output for output in cell.get("outputs", []) if output.get("data", {"text": ""})]
         for output in outputs:
             if EXPORTED in output.get("data", {}):
@@ -108,6 +106,12 @@ def page(notebook: NotebookNode, lesson: Path, language: str) -> NotebookNode:
         if cell.cell_type == "code":
             cell.outputs = outputs
     return notebook
+
+
+def fold(cell: NotebookNode, tag: str, words: str) -> None:
+    """Let `cell` open folded, under these words."""
+    cell.metadata["tags"] = [*tags_of(cell), tag]
+    cell.metadata["mystnb"] = {"code_prompt_show": words, "code_prompt_hide": words}
 
 
 def figure(data: dict, seen: list[dict]) -> str:
@@ -124,54 +128,3 @@ def figure(data: dict, seen: list[dict]) -> str:
         f'<figure class="explorer"><img src="data:image/png;base64,{data["image/png"].strip()}" alt="{text}">'
         f'<pre>{text}</pre><script type="application/json">{script}</script></figure>'
     )
-
-
-def write_other_pages(source: Path, language: str) -> None:
-    """The pages beside the lessons, and the list of all pages."""
-    names = [lesson.stem for lesson in lessons()]
-    for path in sorted(NOTEBOOKS.glob("*.md")):
-        shutil.copy(path, source)
-        names.append(path.stem)
-    contents = "\n".join(["```{toctree}", ":maxdepth: 1", "", *names, "```"])
-    (source / "index.md").write_text(f"# {NAMES[language]}\n\n{contents}\n", encoding="utf-8")
-
-
-def make_pages(source: Path, target: Path, language: str) -> None:
-    """Let Sphinx make the pages of one language."""
-    from sphinx.application import Sphinx
-
-    options = {
-        "repository_url": f"https://github.com/{repository()}",
-        "repository_branch": "main",
-        "path_to_docs": f"notebooks/{language}",
-        "launch_buttons": {"colab_url": "https://colab.research.google.com", "binderhub_url": "https://mybinder.org"},
-    }
-    settings = SETTINGS | {
-        "project": NAMES[language],
-        "html_title": NAMES[language],
-        "language": LANGUAGES[language],
-        "html_theme_options": options,
-    }
-    pages = source / f"{language}-site" / "pages"  # beside it myst_nb leaves files of its own
-    app = Sphinx(source / language, None, pages, source / f"{language}-trees", "html", settings, status=None)
-    if language == "zh":  # Sphinx 9.0 names a stemmer that it does not write
-        app.add_js_file(None, body="function ChineseStemmer() { return new EnglishStemmer(); }")
-    app.connect("html-page-context", lambda app, name, template, context, tree: describe(name, language, context))
-    for name in assets():
-        (app.add_css_file if name.endswith(".css") else app.add_js_file)(name)
-    app.build()
-    if app.statuscode:
-        raise BuildError(f"Sphinx could not make the pages of {language}")
-    copy_assets(pages / "_static")
-    shutil.copytree(pages, target / language, dirs_exist_ok=True)
-
-
-def describe(name: str, language: str, context: dict) -> None:
-    """Let the head of a page say what it is about, and where it stands in the other language."""
-    path = NOTEBOOKS / f"{name}.ipynb"
-    if path.exists():
-        question = html.escape(head(path)[f"question_{language}"])
-        context["metatags"] = context.get("metatags", "") + f'<meta name="description" content="{question}">\n'
-    for other in LANGUAGES:
-        link = f'<link rel="alternate" hreflang="{other}" href="../{other}/{name}.html">\n'
-        context["metatags"] = context.get("metatags", "") + link

@@ -58,7 +58,7 @@ async function inflated(base64) {
   return new Response(stream).json();
 }
 
-// What to draw for the positions of all controls: the parts that changed, by number, and the text.
+// What to draw for the positions of all controls: the parts that changed, and the text.
 function fromStates(controls, states) {
   const shown = [];
   return (positions) => {
@@ -80,7 +80,7 @@ function fromDrawing(controls, drawn) {
 
 // One control: its row on the page, and the position of the value that it holds among those that it can hold.
 function makeControl(described, id) {
-  const { name, label, kind, values, labels } = described;
+  const { name, label, kind, values, labels, renamed } = described;
   const range = kind === "range";
   const count = range ? Math.round((described.max - described.min) / described.step) + 1
     : kind === "checkbox" ? 2 : values.length;
@@ -89,10 +89,16 @@ function makeControl(described, id) {
   const reading = (at) => range ? fixed(value(at), described.digits).replace("-", "−") : labels?.[at] ?? "";
   const input = document.createElement(kind === "select" ? "select" : "input");
   const output = document.createElement("output");
-  let get = () => Number(input.value), put = (at) => { input.value = at; };
-  if (kind === "select") {
-    input.append(...labels.map((text, at) => new Option(text, at)));
-  } else if (kind === "checkbox") {
+  let get = () => Number(input.value), put = (at) => { input.value = at; }, hidden;
+  const rename = (hide) => { // a list that a checkbox gives other labels and another order; what is chosen stays
+    if (kind !== "select" || hide === hidden) return;
+    const chosen = get();
+    input.replaceChildren(...labels.map((text, at) => hide ? new Option(renamed.labels[at], renamed.order[at]) : new Option(text, at)));
+    put(chosen);
+    hidden = hide;
+  };
+  if (kind === "select") rename(false);
+  else if (kind === "checkbox") {
     input.type = "checkbox";
     [get, put] = [() => Number(input.checked), (at) => { input.checked = at === 1; }];
   } else if (kind === "list") {
@@ -103,15 +109,15 @@ function makeControl(described, id) {
   }
   input.id = id;
   const row = document.createElement("label");
-  const words = document.createElement("span");
-  words.textContent = label;
+  const words = Object.assign(document.createElement("span"), { textContent: label });
   row.append(words, input, ...(kind === "range" || kind === "list" ? [output] : []));
   const show = () => {
     output.textContent = reading(get());
     if (kind === "list") input.setAttribute("aria-valuetext", output.textContent);
   };
-  const at = (wanted) => Array.from({ length: count }, (_, k) => String(value(k))).indexOf(String(wanted));
-  return { name, label, count, value, row, input, get, show, at, put: (position) => { put(position); show(); } };
+  const of = (wanted) => Array.from({ length: count }, (_, k) => String(value(k))).indexOf(String(wanted));
+  const inAddress = renamed ? { to: String, from: (at) => at in values ? Number(at) : -1 } : { to: value, from: of };
+  return { name, label, count, value, row, input, renamed, rename, get, show, of, inAddress, put: (at) => { put(at); show(); } };
 }
 
 async function start(figure, number, all) {
@@ -125,13 +131,12 @@ async function start(figure, number, all) {
   const next = states ? fromStates(controls, states)
     : fromDrawing(controls, lossLab.drawings[data.drawing.name](data));
 
-  const panel = document.createElement("div");
-  panel.className = "controls";
+  const panel = Object.assign(document.createElement("div"), { className: "controls" });
   const grouped = data.groups.flat();
   for (const names of [...data.groups, ...controls.map(({ name }) => [name]).filter(([name]) => !grouped.includes(name))]) {
-    const group = document.createElement("div");
     const members = controls.filter(({ name }) => names.includes(name));
-    group.className = members.every(({ label }) => label.length < 4) ? "short" : "long";
+    const className = members.every(({ label }) => label.length < 4) ? "short" : "long";
+    const group = Object.assign(document.createElement("div"), { className });
     group.append(...members.map(({ row }) => row));
     panel.append(group);
   }
@@ -143,28 +148,32 @@ async function start(figure, number, all) {
     svg.appendChild(document.createElementNS("http://www.w3.org/2000/svg", "g")));
   const numbers = document.createElement("pre");
   const move = () => {
+    for (const one of controls.filter(({ renamed }) => renamed)) {
+      const box = controls.find(({ name }) => name === one.renamed.by);
+      one.rename(box.value(box.get()) === one.renamed.when);
+    }
     const { changed, text } = next(controls.map(({ get }) => get()));
     for (const [part, drawn] of changed) parts[part].innerHTML = drawn;
     numbers.textContent = text;
     svg.setAttribute("aria-label", text);
   };
   controls.forEach((one, i) => {
-    one.put(one.at(data.controls[i].value));
+    one.put(one.of(data.controls[i].value));
     one.input.addEventListener("input", () => {
       one.show();
       move();
-      const address = controls.map((each) => `${each.name}=${encodeURIComponent(each.value(each.get()))}`);
+      const address = controls.map((each) => `${each.name}=${encodeURIComponent(each.inAddress.to(each.get()))}`);
       history.replaceState(null, "", `#${[...address, `at=${number}`].join("&")}`);
     });
   });
   move();
-  if (/<image/.test(data.background)) figure.classList.add("light"); // its pixels have colours of their own
+  if (data.light) figure.classList.add("light");
   figure.replaceChildren(panel, svg, numbers);
   figure.dataset.moves = "";
   const knows = (wanted) => [...wanted.keys()].every((name) => name === "at" || controls.some((one) => one.name === name));
   const goTo = (wanted) => {
     for (const one of controls) {
-      const at = one.at(wanted.get(one.name));
+      const at = one.inAddress.from(wanted.get(one.name));
       if (at >= 0) one.put(at);
     }
     move();

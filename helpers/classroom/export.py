@@ -16,6 +16,7 @@ from typing import Any
 import ipywidgets
 import matplotlib
 from matplotlib.backends.backend_svg import RendererSVG
+from matplotlib.text import Text
 
 from helpers.classroom import drawing as house
 from helpers.classroom.controls import values_of
@@ -34,7 +35,9 @@ _known: dict[str, tuple[str, str]] = {}  # states by what they depend on: a less
 def exported(explorer: Explorer) -> dict[str, Any]:
     """All that a page needs to show `explorer` and to move it, as JSON.
 
-    controls, groups: as the explorer has them. width, height: of the SVG, in points. background, defs: SVG.
+    controls, groups: as the explorer has them; a list that a checkbox renames has its other labels in "renamed".
+    width, height: of the SVG, in points. background, defs: SVG.
+    light: whether it stays as it is on a dark page.
     axes: of each axes of the figure its left, top, width and height in the SVG, and its limits.
     states: deflated, in base64: {"parts": for each animated artist its drawings, "lines": the lines of the text,
         "shown": for each state the number of each part's drawing, then of each line}. The states count up like the
@@ -43,7 +46,7 @@ def exported(explorer: Explorer) -> dict[str, Any]:
     Raises ValueError for an explorer without a drawing that has more than 1,500 states.
     """
     data = {
-        "controls": [described(name, control) for name, control in explorer.controls.items()],
+        "controls": described_all(explorer),
         "groups": [list(group) for group in explorer.groups],
     }
     if explorer.drawing is None and states_of(explorer) > MOST_STATES:
@@ -56,6 +59,7 @@ def exported(explorer: Explorer) -> dict[str, Any]:
             data["width"], data["height"] = explorer.figure.bbox.size.round(3).tolist()
             pieces = Pieces(explorer)
             data["background"] = pieces.background()
+            data["light"] = names_white(explorer) or "<image" in data["background"]  # its pixels keep their colours
             data["axes"] = axes_of(explorer)
             if explorer.drawing is None:
                 same = json.dumps([data["background"], *({**one, "value": 0} for one in data["controls"])])
@@ -72,6 +76,22 @@ def exported(explorer: Explorer) -> dict[str, Any]:
 
 def states_of(explorer: Explorer) -> int:
     return math.prod(len(values_of(control)) for control in explorer.controls.values())
+
+
+def described_all(explorer: Explorer) -> list[dict[str, Any]]:
+    """All controls; each checkbox is tried, whether it gives a list other labels or another order."""
+    found = [described(name, control) for name, control in explorer.controls.items()]
+    for box in (control for control in explorer.controls.values() if isinstance(control, ipywidgets.Checkbox)):
+        now = box.value
+        box.value = not now
+        other = [described(name, control) for name, control in explorer.controls.items()]
+        box.value = now
+        for one, changed in zip(found, other, strict=True):
+            if one.get("labels") != changed.get("labels"):
+                order = [one["values"].index(value) for value in changed["values"]]
+                name = next(name for name, control in explorer.controls.items() if control is box)
+                one["renamed"] = {"by": name, "when": not now, "labels": changed["labels"], "order": order}
+    return found
 
 
 def described(name: str, control: ipywidgets.ValueWidget) -> dict[str, Any]:
@@ -91,6 +111,11 @@ def described(name: str, control: ipywidgets.ValueWidget) -> dict[str, Any]:
 def plain(value: Any) -> Any:
     """A value as JSON has it; a dtype by its name."""
     return value if isinstance(value, int | float | str) else str(value).removeprefix("torch.")
+
+
+def names_white(explorer: Explorer) -> bool:
+    """Whether words in the picture speak of white, which on a dark page there would not be."""
+    return any(re.search("white|白色", text.get_text()) for text in explorer.figure.findobj(Text))
 
 
 def axes_of(explorer: Explorer) -> list[dict[str, Any]]:
@@ -129,13 +154,14 @@ class Pieces:
         parts: list[dict[str, int]] = [{} for _ in self.explorer.animated]
         lines: dict[str, int] = {}
         shown = []
+        row: list[int | None] = [None] * len(parts)
         values = map(values_of, self.explorer.controls.values())
         for state in itertools.product(*values):
             text = self.explorer.draw(**dict(zip(self.explorer.controls, state, strict=True)))
-            row = []
-            for artist, drawings in zip(self.explorer.animated, parts, strict=True):
-                artist.draw(self._renderer)
-                row.append(drawings.setdefault(self._written(), len(drawings)))
+            for at, (artist, drawings) in enumerate(zip(self.explorer.animated, parts, strict=True)):
+                if row[at] is None or artist.stale:  # matplotlib's word for: changed since it was drawn
+                    artist.draw(self._renderer)
+                    row[at] = drawings.setdefault(self._written(), len(drawings))
             shown.append([*row, *(lines.setdefault(line, len(lines)) for line in text.split("\n"))])
         return {"parts": [list(drawings) for drawings in parts], "lines": list(lines), "shown": shown}
 

@@ -27,7 +27,7 @@ DRAWN = {
 NUMBER = re.compile(r"[+−-]?\d+(?:\.\d+)?")
 TEXTS = """([data, states]) => {
     const draw = lossLab.drawings[data.drawing.name](data);
-    return states.map(values => [draw(values).text, draw(values).svg]);
+    return states.map(values => { const { text, svg } = draw(values); return [text, svg]; });
 }"""
 
 

@@ -1,70 +1,56 @@
-"""The static site in Chromium: each page opens, each explorer moves as in Python, and nothing is asked of elsewhere."""
+"""The static site in Chromium: what each page says and holds, and that all can use it. See conftest.py."""
 
 import html
-import importlib.util
 import re
-import subprocess
-import sys
+from itertools import pairwise
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
 
-from helpers.build.editions import ROOT, lessons
-from tests.browser import lab
+from helpers.build.editions import lessons
+from helpers.build.heads import head
 
-pytestmark = [
-    pytest.mark.skipif(not lab.CHROMIUM, reason="there is no Chromium"),
-    pytest.mark.skipif(
-        not importlib.util.find_spec("sphinx_book_theme"), reason="helpers/build/requirements.txt is not installed"
-    ),
-]
 PAGES = [f"{language}/{lesson.stem}" for lesson in lessons() for language in ("zh", "en")]
-# Of the theme, or of Sphinx and its extensions, and not of what the lessons hold:
-THEIRS = {"landmark-unique", "region", "color-contrast", "scrollable-region-focusable", "aria-allowed-role"}
-
+OTHERS = [f"{language}/{name}" for language in ("zh", "en") for name in ("index", "GLOSSARY", "TEACHING", "search")]
+HEADINGS = """() => [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]
+    .filter(heading => heading.checkVisibility()).map(heading => [Number(heading.tagName[1]), heading.textContent])"""
+OUTSIDE = """() => [...document.querySelectorAll('figure.explorer, figure.explorer :not(svg *)')]
+    .filter(one => one.getBoundingClientRect().right > 421).map(one => one.outerHTML.slice(0, 80))"""
+OVERLAPPING = """() => [...document.querySelectorAll('figure.explorer')].flatMap(figure => {
+    const boxes = [...figure.querySelectorAll('label > *')].map(one => [one.outerHTML, one.getBoundingClientRect()]);
+    return boxes.flatMap(([html, a], i) => boxes.slice(i + 1).filter(([, b]) => a.left < b.right - 1
+        && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1).map(([other]) => [html, other]));
+})"""
+THEME = "scheme => { const { dataset } = document.documentElement; if (dataset.theme) dataset.theme = scheme; }"
+GROUND = "() => getComputedStyle(document.querySelector('figure.explorer')).backgroundColor"
+CUT = """() => [...document.querySelectorAll('main pre')].map(pre => pre.scrollWidth - pre.clientWidth)
+    .filter(cut => cut > 1)"""
+FOLDED = """() => [...document.querySelectorAll('details')].filter(one => one.open).map(one => one.textContent)"""
 MOVE = """([figure, control]) => {
     const {nodeName, type, min, max, step, options} = control;
     const before = figure.querySelector('pre').textContent;
     const values = nodeName === 'SELECT' ? [...options].map((_, i) => i)
         : type === 'checkbox' ? [true, false] : [min, max, Number(min) + Number(step)];
-    const texts = new Set([before]);
+    const states = new Set();
     for (const value of values) {
         if (type === 'checkbox') control.checked = value; else control.value = value;
         control.dispatchEvent(new Event('input'));
-        texts.add(figure.querySelector('pre').textContent);
+        states.add(figure.querySelector('pre').textContent + figure.querySelector('svg').innerHTML);
     }
-    return texts.size;
+    return states.size;
 }"""
 
 
-@pytest.fixture(scope="module")
-def site(tmp_path_factory):
-    target = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "helpers.build", "--site", str(target)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return target
+def every(*names: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("visited", names, indirect=True)
 
 
-@pytest.fixture
-def opened(site):
-    """Opens a page of the site; afterwards nothing went wrong on it, and nothing was asked of elsewhere."""
-    with lab.chromium() as page:
-        wrong = []
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda message: message.type == "error" and wrong.append(message.text))
-        page.on("request", lambda asked: asked.url.startswith("http") and wrong.append(asked.url))
-
-        def open_page(name: str, address: str = ""):
-            page.goto((site / f"{name}.html").as_uri() + address)
-            page.wait_for_function(
-                "() => [...document.querySelectorAll('figure.explorer')].every(figure => 'moves' in figure.dataset)"
-            )
-            return page
-
-        yield open_page
-        assert wrong == []
+def name_of(page: Page) -> str:
+    """The name of an opened page: zh/01_softmax."""
+    return "/".join(urlsplit(page.url).path.removesuffix(".html").split("/")[1:])
 
 
 def stored_texts(path: Path) -> list[str]:
@@ -72,41 +58,82 @@ def stored_texts(path: Path) -> list[str]:
     return [html.unescape(text) for text in re.findall(r"<pre>([^<]*)</pre><script", path.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_explorer_moves_with_every_control(site, opened, name):
-    page = opened(name)
+@every(*PAGES)
+def test_a_page_says_what_it_is(visited):
+    page = visited
+    language, _, stem = name_of(page).partition("/")
+    lesson = next(lesson for lesson in lessons() if lesson.stem == stem)
+    assert page.locator("html").get_attribute("lang") == {"zh": "zh-CN", "en": "en"}[language]
+    assert head(lesson)[f"title_{language}"] in page.title()
+    assert page.locator("meta[name=description]").get_attribute("content") == head(lesson)[f"question_{language}"]
+    other = {"zh": "en", "en": "zh"}[language]
+    for link in ("head link", "main a"):
+        assert page.locator(f"{link}[hreflang={other}]").get_attribute("href") == f"../{other}/{stem}.html"
+    launch = [link.get_attribute("href") for link in page.locator(".dropdown-launch-buttons a").all()]
+    assert any("colab.research.google.com/github/" in one and one.endswith(f"{stem}.ipynb") for one in launch)
+    assert any("mybinder.org/v2/gh/" in one and one.endswith(f"{stem}.ipynb") for one in launch)
+    assert page.locator("img:not([alt]), img[alt='']").count() == 0
+    text = page.locator("main").text_content()
+    assert "while the lesson is running" not in text and "才会动" not in text
+
+
+@every(*PAGES)
+def test_setup_solutions_and_what_follows_a_guess_are_folded(visited):
+    page = visited
+    assert page.evaluate(FOLDED) == []
+    setup = page.locator("details", has=page.locator("text=EDITION")).first
+    assert not setup.locator("pre").first.is_visible()
+    for summary in page.locator("details > summary").all():
+        summary.press("Enter")
+        within = summary.locator("xpath=following-sibling::*").first
+        assert within.is_visible(), summary.text_content()
+
+
+@every("index", *PAGES)
+def test_headings_do_not_jump(visited):
+    levels = visited.evaluate(HEADINGS)
+    assert [level for level, _ in levels].count(1) == 1 and levels[0][0] == 1
+    for (above, _), (level, words) in pairwise(levels):
+        assert level <= above + 1, words
+
+
+CONTENTS = {"exclude": [["figure.explorer svg > *"]]}  # glyphs and lines; the picture itself has a name
+AXE = {"preload": False, "resultTypes": ["violations"]}
+ONLY = {"light": {}, "dark": {"runOnly": ["color-contrast"]}}  # of all that it looks at, only colours differ
+# What axe finds and the theme does, not the lessons: the rule and the element.
+THEIRS = {
+    ("region", ".sidebar-primary-items__start"),  # the name of the site stands outside the navigation below it
+}
+
+
+@every("index", *PAGES, *OTHERS)
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_nobody_is_left_out(visited, scheme):
+    page = visited
+    page.emulate_media(color_scheme=scheme)
+    page.evaluate(THEME, scheme)
+    page.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    found = Axe().run(page, CONTENTS, AXE | ONLY[scheme]).response["violations"]
+    nodes = [(rule["id"], node["target"][0], node["html"][:200]) for rule in found for node in rule["nodes"]]
+    ours = [one for one in nodes if not any(one[0] == rule and one[1].startswith(place) for rule, place in THEIRS)]
+    assert ours == []
+
+
+@every("index", *PAGES)
+def test_every_explorer_moves_with_every_control(site, visited):  # the last of those that share a page
+    page, name = visited, name_of(visited)
     figures = page.locator("figure.explorer").all()
     texts = stored_texts(site / f"{name}.html")
     assert len(figures) == len(texts) > 0
     for figure, text in zip(figures, texts, strict=True):
         assert figure.locator("pre").text_content() == text  # it starts from what its cell set
         assert figure.locator("svg").get_attribute("aria-label") == text
-        for control in figure.locator("input, select").all():
-            label = figure.locator("label", has=control).locator("span").text_content()
-            assert label and page.get_by_label(label).count() > 0
+        controls = figure.locator("input, select").all()
+        assert controls
+        for control in sorted(controls, key=lambda one: one.evaluate("one => one.nodeName") != "SELECT"):
+            label = control.evaluate("control => control.labels[0].querySelector('span').textContent")
+            assert label.strip()
             assert page.evaluate(MOVE, [figure.element_handle(), control.element_handle()]) > 1, label
-
-
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_says_what_it_is(site, name):
-    text = (site / f"{name}.html").read_text(encoding="utf-8")
-    language, _, lesson = name.partition("/")
-    assert re.search(rf'<html[^>]* lang="{language}', text)
-    assert re.search(r"<title>[^<]*\S[^<]*</title>", text)
-    assert re.search(r'<meta name="description" content="[^"]+"', text)
-    other = {"zh": "en", "en": "zh"}[language]
-    assert f'hreflang="{other}" href="../{other}/{lesson}.html"' in text
-    assert "colab.research.google.com/github/" in text
-    assert "mybinder.org" in text
-    assert all(
-        re.search('alt="[^"]+"', picture) for picture in re.findall("<img [^>]*>", text) if "logo" not in picture
-    )
-
-
-@pytest.mark.parametrize("name", ["index", *PAGES])
-def test_nobody_is_left_out(opened, name):
-    found = Axe().run(opened(name)).response["violations"]
-    assert [one["id"] for one in found if one["id"] not in THEIRS] == []
 
 
 def test_a_state_has_an_address(opened):
@@ -115,42 +142,52 @@ def test_a_state_has_an_address(opened):
     assert "m = 1.60 1.00 2.40 3.40" in page.locator("figure.explorer pre").text_content()
     page.get_by_label("n₄").press("ArrowRight")
     assert re.search(r"#n1=3&.*n4=2&.*at=1$", page.url)
-
-
-def test_from_the_first_page_to_the_sign_of_the_gap_by_keyboard(opened):
-    """Tab to the first slider and move it; then to lesson 05, whose skyline a keyboard turns to a negative gap."""
-    page = opened("index")
-    page.keyboard.press("Tab")
-    page.keyboard.press("ArrowLeft")
-    assert page.locator("figure.explorer pre").text_content().startswith("n = 7 2 5 1")
-    link = page.locator('a[href="en/05_gradient_accumulation.html"]')
-    for _ in range(60):
-        if link.evaluate("link => link === document.activeElement"):
-            break
-        page.keyboard.press("Tab")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**/en/05_gradient_accumulation.html")
-    page.wait_for_selector("figure.explorer[data-moves]")
-    figure = page.locator("figure.explorer", has=page.get_by_label("n₄")).first
-    for label, keys in (("m₁", "End"), ("m₂", "Home"), ("m₄", "Home")):
-        figure.get_by_label(label).focus()
-        page.keyboard.press(keys)
-    assert re.search("A − G = .* = −", figure.locator("pre").text_content())
+    again = opened("index", page.url[page.url.index("#") :])
+    assert again.locator("figure.explorer pre").text_content() == page.locator("figure.explorer pre").text_content()
+    page.evaluate("() => { location.hash = '#n1=5'; }")
+    page.wait_for_function("() => document.querySelector('figure.explorer pre').textContent.startsWith('n = 5 2 5 2')")
 
 
 @pytest.mark.parametrize(("language", "word"), [("zh", "协方差"), ("en", "covariance")])
 def test_the_search_finds(opened, language, word):
     page = opened(f"{language}/search", f"?q={word}")
     page.wait_for_selector("#search-results li a")
+    page.wait_for_load_state("networkidle")
     assert any("05_gradient" in link.get_attribute("href") for link in page.locator("#search-results li a").all())
 
 
-def test_without_javascript_the_stored_picture_stands_there(site):
-    with lab.chromium() as page:
-        still = page.context.browser.new_context(java_script_enabled=False).new_page()
-        still.goto((site / f"{PAGES[0]}.html").as_uri())
-        assert still.locator("figure.explorer img").first.bounding_box()["width"] > 300
-        assert still.locator("figure.explorer pre").first.is_visible()
+@pytest.mark.parametrize("name", ["index", *PAGES])
+def test_without_javascript_the_stored_picture_stands_there(site, opened, name):
+    page = opened(name, java_script_enabled=False)
+    figures = page.locator("figure.explorer").all()
+    for figure, text in zip(figures, stored_texts(site / f"{name}.html"), strict=True):
+        assert figure.locator("img").get_attribute("alt") == text
+        assert figure.locator("img").bounding_box()["width"] > 300
+        assert figure.locator("pre").is_visible()
+
+
+@every("index", *PAGES)
+def test_controls_stand_side_by_side_and_a_phone_scrolls_in_one_direction_only(visited):
+    page = visited
+    assert page.evaluate(OVERLAPPING) == []
+    page.set_viewport_size({"width": 420, "height": 800})
+    assert page.evaluate(OVERLAPPING) == []
+    assert page.evaluate(OUTSIDE) == []
+    assert page.evaluate("() => document.documentElement.scrollWidth") <= 420
+    page.set_viewport_size({"width": 1280, "height": 720})
+
+
+@pytest.mark.parametrize("language", ["zh", "en"])
+def test_paper_is_light_and_cuts_nothing(opened, language):
+    page = opened(f"{language}/05_gradient_accumulation", color_scheme="dark", viewport={"width": 760, "height": 1050})
+    theme = "() => document.documentElement.dataset.theme"
+    assert page.evaluate(theme) == "dark"
+    page.evaluate("() => dispatchEvent(new Event('beforeprint'))")
+    page.emulate_media(media="print", color_scheme="light")
+    assert page.evaluate(theme) == "light"
+    assert page.evaluate(GROUND) == "rgb(255, 255, 255)" and page.evaluate(CUT) == []
+    page.evaluate("() => dispatchEvent(new Event('afterprint'))")
+    assert page.evaluate(theme) == "dark"
 
 
 def test_an_explorer_is_at_most_half_a_megabyte(site):

@@ -78,6 +78,58 @@ def test_the_svg_has_no_ids_that_change_and_the_pages_colours():
     assert (axes["top"], axes["height"]) == pytest.approx((28.8, 86.4))
 
 
+@house_style()
+def menu() -> Explorer:
+    """A list whose labels and order a checkbox changes, as the X-ray's does."""
+    figure = canvas(200)
+    words = figure.text(0.5, 0.5, "", animated=True)
+    still = figure.text(0.5, 0.8, "still", animated=True)
+    named, hidden = [("rice", "r"), ("soup", "s"), ("tea", "t")], [("? 1", "t"), ("? 2", "r"), ("? 3", "s")]
+    food = ipywidgets.Dropdown(options=named, value="s", description="food")
+    hide = ipywidgets.Checkbox(value=False, description="hide")
+
+    def draw(food: str, hide: bool) -> str:
+        words.set_text("?" if hide else food)
+        still.set_text("still")
+        return words.get_text()
+
+    explorer = Explorer(figure, draw, food=food, hide=hide)
+
+    def rename(change: dict) -> None:
+        kept = food.value
+        food.options = hidden if change["new"] else named
+        food.value = kept
+
+    hide.observe(rename, "value")
+    return explorer
+
+
+def test_a_list_that_a_checkbox_renames_has_both_its_labels():
+    explorer = menu()
+    food, hide = exported(explorer)["controls"]
+    assert (food["labels"], food["values"], food["value"]) == (["rice", "soup", "tea"], ["r", "s", "t"], "s")
+    assert food["renamed"] == {"by": "hide", "when": True, "labels": ["? 1", "? 2", "? 3"], "order": [2, 0, 1]}
+    assert hide["value"] is False and explorer.controls["hide"].value is False and explorer.text == "s"
+    explorer.set(hide=True)
+    food, hide = exported(explorer)["controls"]
+    assert (food["labels"], food["values"]) == (["? 1", "? 2", "? 3"], ["t", "r", "s"])
+    assert food["renamed"] == {"by": "hide", "when": False, "labels": ["rice", "soup", "tea"], "order": [1, 2, 0]}
+
+
+def test_what_no_state_moves_is_drawn_once():
+    found = states(exported(menu()))
+    assert sorted(len(drawings) for drawings in found["parts"]) == [1, 4]  # still; r, s, t, ?
+    assert len(found["shown"]) == 6
+
+
+@pytest.mark.parametrize(("words", "light"), [("white: none", True), ("白色：没有", True), ("black: none", False)])
+def test_a_picture_that_names_white_stays_light(words, light):
+    explorer = lever()
+    with house_style():
+        explorer.figure.text(0.1, 0.9, words)
+    assert exported(explorer)["light"] is light
+
+
 def test_an_export_leaves_the_explorer_as_it_was():
     explorer = lever()
     picture, text = explorer._picture().tobytes(), explorer.text
