@@ -16,8 +16,8 @@ RULES = {
         "no known rule gives these weights"),
 }
 
-RIGHT_RULE_WITH_FAULTS = ("规则没有错，是词元平均：每个有效词元的权重相同；错在下面",
-    "the rule is right, the token mean: every valid token weighs the same; the faults are below")
+RIGHT_RULE_WITH_FAULTS = ("规则没有错，是词元平均：每个有效词元的权重相同；错在上面",
+    "the rule is right, the token mean: every valid token weighs the same; the faults are above")
 
 FAULTS = {
     "fixed_divisor": ("除数固定为 K：最后一个不满的窗口被缩小了",

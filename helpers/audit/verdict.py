@@ -63,11 +63,11 @@ class Verdict:
         return self.rule == "token_mean" and not self.faults
 
     def __str__(self) -> str:
-        right_rule = self.rule == "token_mean"  # then a line of the faults carries the cross, not the line of the rule
-        whole = RIGHT_RULE_WITH_FAULTS if right_rule and self.faults else RULES[self.rule]
-        mark = "✓" if self.ok else "·" if right_rule else "✗"
-        lines = [f"{mark} {in_language(self.language, *whole)} [{self.rule}]"]
-        lines += [f"✗ {in_language(self.language, *FAULTS[name])} [{name}]" for name in self.faults]
+        lines = [f"✗ {in_language(self.language, *FAULTS[name])} [{name}]" for name in self.faults]
+        if self.rule == "token_mean" and self.faults:  # what is wrong comes first, and the rule has no cross
+            lines.append(f"· {in_language(self.language, *RIGHT_RULE_WITH_FAULTS)} [{self.rule}]")
+        else:
+            lines.insert(0, f"{'✓' if self.ok else '✗'} {in_language(self.language, *RULES[self.rule])} [{self.rule}]")
         lines += [f"· {remark}" for remark in self.remarks]
         if self.steps:
             zh = "B × K   步  范数之比      余弦  相对误差      损失    记录的    实际的"

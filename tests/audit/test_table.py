@@ -116,17 +116,19 @@ def test_the_words_of_a_verdict():
 def test_a_right_rule_is_not_called_a_fault():
     loop = loops.epoch(lambda m, b, w, K: loops.summed(m, b, w, K) * K)
     english, chinese = (str(audit(loop, language=code)).splitlines() for code in ("en", "zh"))
-    assert english[0].startswith("· the rule is right") and english[0].endswith("the faults are below [token_mean]")
-    assert chinese[0].startswith("· 规则没有错") and chinese[0].endswith("错在下面 [token_mean]")
-    assert english[1].startswith("✗") and english[1].endswith("[times_K]") and chinese[1].endswith("[times_K]")
+    assert english[0].startswith("✗") and english[0].endswith("[times_K]") and chinese[0].endswith("[times_K]")
+    assert english[1].startswith("· the rule is right") and english[1].endswith("the faults are above [token_mean]")
+    assert chinese[1].startswith("· 规则没有错") and chinese[1].endswith("错在上面 [token_mean]")
 
 
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("faults", [[], ["times_K"], ["times_K", "window_dropped"]])
 def test_the_line_of_the_rule_has_a_cross_only_where_the_rule_is_wrong(rule, faults):
     lines = str(Verdict(rule, faults)).splitlines()
-    assert lines[0][0] == ("✗" if rule != "token_mean" else "·" if faults else "✓")
-    assert [line[0] for line in lines[1:]] == ["✗"] * len(faults)
+    (of_the_rule,) = [line for line in lines if line.endswith(f"[{rule}]")]
+    assert of_the_rule[0] == ("✗" if rule != "token_mean" else "·" if faults else "✓")
+    assert [line[0] for line in lines if line != of_the_rule] == ["✗"] * len(faults)
+    assert lines[0][0] == ("✓" if Verdict(rule, faults).ok else "✗")
 
 
 def test_the_columns_stand_below_their_heads():
