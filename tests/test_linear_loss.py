@@ -106,7 +106,7 @@ def test_the_signature():
     assert str(inspect.signature(linear_cross_entropy)).split(") ->")[0] == (
         "(hidden: torch.Tensor, weight: torch.Tensor, targets: torch.Tensor, *, ignore_index: int = -100, reduction:"
         " str = 'mean', count: float | None = None, token_weights: torch.Tensor | None = None,"
-        " label_smoothing: float = 0.0, z_loss: float = 0.0, softcap: float | None = None, chunk: int = 128"
+        " label_smoothing: float = 0.0, z_loss: float = 0.0, softcap: float | None = None, chunk: int = 256"
     )
 
 
