@@ -68,7 +68,7 @@ def record(
             returned = call(model)
     except (Exception, SystemExit) as error:  # a parser of arguments exits
         last = traceback.extract_tb(error.__traceback__)[-1]
-        run.error = f"{type(error).__name__}: {error} ({last.name}, line {last.lineno})"
+        run.error = f"{_text(error)} ({last.name}, line {last.lineno})"
     finally:
         for handle in handles:
             handle.remove()
@@ -81,6 +81,14 @@ def record(
         run.steps.append(_read(dict(model.named_parameters()), known, run, 1.0))
     run.steps += _steps(events, run, world)
     return returned
+
+
+def _text(error: BaseException) -> str:
+    """As Python would show it, also where its own `__str__` raises."""
+    try:
+        return f"{type(error).__name__}: {error}"
+    except Exception:
+        return type(error).__name__
 
 
 def _parameters(optimizer: torch.optim.Optimizer, model: nn.Module, known: Columns) -> dict[str, Tensor]:

@@ -1,4 +1,9 @@
-"""What PyTorch's and Python's own errors mean in words of a lesson, whatever the exercise."""
+"""What PyTorch's and Python's own errors mean in words of a lesson, whatever the exercise; and an error of our own."""
+
+
+class Refusal(Exception):
+    """What an exercise cannot take, said in both languages: `Refusal(zh, en)`, raised while an answer runs."""
+
 
 KNOWN_ERRORS = [  # a part of "Type: message", and its name in both languages
     (

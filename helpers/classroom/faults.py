@@ -3,10 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 
-from helpers.classroom.errors import KNOWN_ERRORS
+from helpers.classroom.errors import KNOWN_ERRORS, Refusal
 from helpers.classroom.learner import line_in, returns_something
 from helpers.classroom.running import Run, run
 from helpers.classroom.values import WIDEST, as_tensor, difference, kind, same
@@ -15,7 +14,7 @@ from helpers.classroom.verdicts import article
 if TYPE_CHECKING:
     from helpers.classroom.grading import Exercise
 
-__all__ = ["diagnosis", "fault_of", "said"]
+__all__ = ["diagnosis", "fault_of", "raised", "said", "unchanged"]
 
 
 def size_of(case: tuple) -> float:
@@ -27,6 +26,8 @@ def size_of(case: tuple) -> float:
 def fault_of(answer: Callable, exercise: "Exercise", number: int, case: tuple, one: Run) -> tuple | None:
     """What is wrong with one run, in both languages and in detail; None if nothing is."""
     details = exercise.shown(number)
+    if isinstance(one.error, Refusal):
+        return *one.error.args, *details
     if one.error is not None:
         return raised(answer, one.error, details)
     if not all(unchanged(before, after) for before, after in zip(case, one.arguments, strict=True)):
@@ -48,18 +49,21 @@ def fault_of(answer: Callable, exercise: "Exercise", number: int, case: tuple, o
             return "数值不对", "the value is wrong", *details
         shapes = tuple(value.shape), tuple(want.shape)
         return "形状是 {}，应为 {}".format(*shapes), "the shape is {} and should be {}".format(*shapes), *details
-    if exercise.gradient_of is not None:
+    if exercise.gradient_of:
         return gradient_fault(exercise, case, one, details)
     return None
 
 
 def raised(answer: Callable, error: BaseException, details: list) -> tuple:
     line = line_in(answer, error)
-    text = said(error)
-    details = [*details, ("报错原文", "the error", text)]
+    details = [*details, quoted(error)]
     if line is None:
         return "运行时报错", "the function raised an error", *details
     return f"代码第 {line} 行出错", f"line {line} raised an error", *details
+
+
+def quoted(error: BaseException) -> tuple[str, str, str]:
+    return "报错原文", "the error", said(error)
 
 
 def said(error: BaseException) -> str:
@@ -71,27 +75,37 @@ def said(error: BaseException) -> str:
 
 
 def gradient_fault(exercise: "Exercise", case: tuple, one: Run, details: list) -> tuple | None:
-    place = exercise.gradient_of
-    got = gradient(one.value, one.arguments[place])
-    if got is None:
-        zh = "数值对了，可是 backward 走不回去：结果与计算图断开了"
-        return zh, "the value is right, but cut off from the graph: backward cannot go through it", *details
-    truth = run(exercise.truth, case, gradient_of=place)
-    want = gradient(truth.value, truth.arguments[place])
-    if same(got, want):
-        return None
-    texts = difference(got, want)[:2]
-    lines = [("梯度", "its gradient", texts[0]), ("应为", "should be", texts[1])]
-    return "数值对了，梯度不对", "the value is right, but its gradient is wrong", *details, *lines
-
-
-def gradient(value: Any, argument: Tensor) -> Tensor | None:
-    if not isinstance(value, Tensor) or not value.requires_grad:
-        return None
+    places = exercise.gradient_of
     try:
-        return torch.autograd.grad(value.sum(), argument)[0]
-    except RuntimeError:  # no way from one to the other
-        return None
+        got = gradients(one, places)
+    except Exception as error:  # of a backward pass that the learner wrote, for one
+        return "数值对了，backward 时报错", "the value is right, but its backward raises", *details, quoted(error)
+    want = gradients(run(exercise.truth, case, gradient_of=places), places)
+    for place, mine, right in zip(places, got, want, strict=True):
+        name = exercise.names()[place]
+        if mine is None and not right.any():
+            zh = "这里没有可加的项，结果成了常数；对空的选取求 sum() 也是 0，而且留在图里"
+            en = "nothing is added here, and this is a constant; sum() of an empty selection is 0 too, and in the graph"
+            zh, en = f"数值对了，可是与计算图断开了：{zh}", f"the value is right, but cut off from the graph: {en}"
+            return zh, en, *details
+        if mine is None:
+            zh = f"数值对了，可是 backward 走不回 {name}：结果与计算图断开了"
+            return zh, f"the value is right, but cut off from the graph: backward cannot reach {name}", *details
+        if not same(mine, right):
+            texts = difference(mine, right)[:2]
+            lines = [(f"{name} 的梯度", f"the gradient of {name}", texts[0]), ("应为", "should be", texts[1])]
+            return "数值对了，梯度不对", "the value is right, but its gradient is wrong", *details, *lines
+    return None
+
+
+def gradients(one: Run, places: Sequence[int]) -> list[Tensor | None]:
+    """Of the result by these arguments; through backward, since some checkpoints do not take `autograd.grad`."""
+    leaves = [one.arguments[place]._base for place in places]
+    for leaf in leaves:
+        leaf.grad = None
+    if isinstance(one.value, Tensor) and one.value.requires_grad:
+        one.value.sum().backward()
+    return [leaf.grad for leaf in leaves]
 
 
 def unchanged(before: Any, after: Any) -> bool:

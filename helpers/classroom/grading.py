@@ -17,13 +17,16 @@ and in the notebook `check.double(my_double)`; an exercise that asks for an exam
 `@finding`. Then add its answers, wrong and right, to `tests/lessons/answers_<topic>.py`. `EXERCISES` holds them all.
 """
 
+import contextlib
 import functools
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
+from helpers.classroom.checks import EXERCISES, Check
 from helpers.classroom.faults import diagnosis, fault_of, said
 from helpers.classroom.learner import awaits, returns_something
 from helpers.classroom.running import Run, run, run_known, undisturbed
@@ -33,6 +36,7 @@ from helpers.classroom.verdicts import Verdict, article, refused, right, waiting
 __all__ = [
     "AUTOGRAD",
     "EXERCISES",
+    "Check",
     "Exercise",
     "Mistake",
     "Recipe",
@@ -45,7 +49,6 @@ __all__ = [
 ]
 
 AUTOGRAD = {"engine_run_backward": "autograd", "make_dual": "autograd"}  # for `without`
-EXERCISES: dict[str, "Check"] = {}
 
 
 class Mistake:
@@ -75,7 +78,7 @@ class Exercise:
     truth: the right function, whose parameters give the arguments their names;
     cases: its arguments, the smallest first; tested: what they cover, in both languages;
     without: functions that the exercise forbids, and how they are called in the verdict;
-    gradient_of: the number of the argument whose gradient is compared too;
+    gradient_of: the numbers of the arguments whose gradients are compared too;
     also: a last look at runs without a fault.
     """
 
@@ -84,7 +87,7 @@ class Exercise:
     mistakes: Sequence[Mistake]
     tested: tuple[str, str]
     without: Mapping[str, str] = field(default_factory=dict)
-    gradient_of: int | None = None
+    gradient_of: tuple[int, ...] = ()
     also: Callable[[Sequence[tuple], Sequence[Run]], Verdict | None] | None = None
 
     _known: dict = field(default_factory=dict, init=False, repr=False, compare=False)
@@ -112,24 +115,6 @@ class Exercise:
         return [f"{name} = {literal(value)}" for name, value in zip(self.names(), case, strict=False)]
 
 
-class Check:
-    """An exercise by its name: called with an answer it prints the verdict."""
-
-    def __init__(self, make: Callable, judge: Callable[..., tuple[Verdict, str]], mistakes: Callable[[], list]):
-        self.__name__, self.__doc__, self.__module__ = make.__name__, make.__doc__, make.__module__
-        self.judge, self.mistakes = judge, mistakes
-        EXERCISES[f"{make.__module__.split('.')[-2]}.{make.__name__}"] = self
-
-    def __call__(self, *answers: Any) -> None:
-        verdict, printed = self.judge(*answers)
-        text = f"{printed.rstrip()}\n{verdict}" if printed.strip() else str(verdict)
-        try:
-            print(text)
-        except UnicodeEncodeError as error:  # a console of another code page, GBK has √ and ×
-            text = text.replace("✓", "√").replace("✗", "×").replace("−", "-")
-            print(text.encode(error.encoding, "replace").decode(error.encoding))
-
-
 def exercise(make: Callable[[], Exercise]) -> Check:
     """Register an exercise that asks for a function."""
 
@@ -146,13 +131,15 @@ def exercise(make: Callable[[], Exercise]) -> Check:
 
 
 def finding(make: Callable[..., Verdict]) -> Check:
-    """Register an exercise that asks for an example: `make` judges the values handed in."""
+    """Register an exercise that asks for an example: `make` judges the values handed in, and prints what they print."""
 
     def judge(*answers: Any) -> tuple[Verdict, str]:
         if any(answer is ... for answer in answers):
             return waiting(), ""
-        with undisturbed():
-            return make(*answers), ""
+        printed = io.StringIO()
+        with undisturbed(), contextlib.redirect_stdout(printed):
+            verdict = make(*answers)
+        return verdict, printed.getvalue()
 
     return Check(make, judge, list)
 
@@ -182,7 +169,7 @@ def graded(answer: Any, exercise: Exercise) -> tuple[Verdict, str]:
     return right(*exercise.tested), runs[0].printed
 
 
-def runs_of(answer: Callable, cases: Sequence[tuple], gradient_of: int | None = None) -> list[Run]:
+def runs_of(answer: Callable, cases: Sequence[tuple], gradient_of: tuple[int, ...] = ()) -> list[Run]:
     """One run a case in float64; from the first on that raises there and not in float32, all in float32.
 
     The lessons' own tensors are float32, and what works on them is right.

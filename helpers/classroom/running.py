@@ -76,12 +76,16 @@ class Watch(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self.calls: Counter[str] = Counter()
+        self.largest = 0
         self._inside_helpers = 0
 
     def __torch_function__(self, func: Callable, types: Any, args: tuple = (), kwargs: dict | None = None) -> Any:
         if not self._inside_helpers:
             self._count(getattr(func, "__name__", ""))
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        if type(result) is Tensor:
+            self.largest = max(self.largest, result.nelement())
+        return result
 
     def profile(self, frame: types.FrameType, event: str, _: Any) -> None:
         """For sys.setprofile: sees what is written in Python, under whatever name it was imported."""
@@ -98,29 +102,31 @@ class Watch(TorchFunctionMode):
 
 
 class Run(NamedTuple):
-    """What one call gave: `value` or `error`, the arguments as it left them, what it printed, and what it called."""
+    """What one call gave: `value` or `error`, the arguments as it left them, and what it printed.
+
+    calls: how often which functions were called; largest: the numbers in the largest tensor that one of them gave.
+    """
 
     value: Any
     error: BaseException | None
     arguments: tuple
     printed: str
     calls: Counter
+    largest: int = 0
 
 
 def run(
-    function: Callable, arguments: tuple, dtype: torch.dtype = torch.float64, gradient_of: int | None = None
+    function: Callable, arguments: tuple, dtype: torch.dtype = torch.float64, gradient_of: tuple[int, ...] = ()
 ) -> Run:
     """Call `function` on copies of `arguments`, their floating-point tensors in `dtype`.
 
-    gradient_of: the number of an argument that is part of a graph, as it would be in training.
+    gradient_of: the numbers of the arguments that are part of a graph, as they would be in training.
     Everything but KeyboardInterrupt is caught.
     """
     given = tuple(_copy(value, dtype) for value in arguments)
-    if gradient_of is not None:  # not a leaf, which would forbid what only a change of the argument is
-        given = tuple(
-            value.requires_grad_().view_as(value) if place == gradient_of else value
-            for place, value in enumerate(given)
-        )
+    given = tuple(  # not a leaf, which would forbid what only a change of the argument is
+        value.requires_grad_().view_as(value) if place in gradient_of else value for place, value in enumerate(given)
+    )
     printed, watch = io.StringIO(), Watch()
     profiled = sys.getprofile() is not None  # by the learner; his profiler could not be put back
     value = error = None
@@ -140,7 +146,7 @@ def run(
                 sys.setprofile(None)
         if inspect.iscoroutine(value):
             value.close()  # or Python warns that nobody awaited it
-    return Run(value, error, given, printed.getvalue(), watch.calls)
+    return Run(value, error, given, printed.getvalue(), watch.calls, watch.largest)
 
 
 def _eager() -> contextlib.AbstractContextManager:

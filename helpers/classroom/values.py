@@ -1,6 +1,7 @@
 """What an answer gives, read as numbers, compared and shown, whatever it is."""
 
 import math
+from decimal import Decimal
 from numbers import Real
 from typing import Any
 
@@ -38,7 +39,7 @@ def _read(value: Any, depth: int) -> Tensor | None:
         return None
     if isinstance(value, int):
         return torch.tensor(int(value))
-    if isinstance(value, Real) and not isinstance(value, np.generic):
+    if isinstance(value, Real | Decimal) and not isinstance(value, np.generic):
         return torch.tensor(float(value), dtype=torch.float64)
     if isinstance(value, list | tuple | range):
         return _read_list(value, depth) if depth < 8 and len(value) <= MOST else None

@@ -8,11 +8,13 @@ import sys
 import numpy as np
 import pytest
 import torch
+from torch.utils.checkpoint import checkpoint
 
 from helpers.classroom.bilingual import set_language
 from helpers.classroom.grading import Exercise, Mistake, Recipe, graded
-from helpers.classroom.running import undisturbed
+from helpers.classroom.running import run, undisturbed
 from helpers.lessons.softmax import check
+from tests.classroom.verdicts import EXERCISES, TABLES
 
 CASES = [(torch.tensor([2.0]),), (torch.tensor([1.0, 3.0]),)]
 MISTAKES = [
@@ -24,6 +26,10 @@ MISTAKES = [
 
 def double(x):
     return 2 * x
+
+
+def answer_to(name):
+    return next(table.RIGHT[name][0] for table in TABLES if name in table.RIGHT)
 
 
 def grade(answer, truth, cases, mistakes, tested, **options):
@@ -292,7 +298,7 @@ def test_what_a_cell_has_set_does_not_disturb(capsys):
     try:
         torch.set_grad_enabled(False), torch.set_default_dtype(torch.float64), torch.set_default_device("meta")
         mine = state()
-        assert verdict(lambda x: x * torch.tensor(2.0), capsys, gradient_of=0).startswith("✓")
+        assert verdict(lambda x: x * torch.tensor(2.0), capsys, gradient_of=(0,)).startswith("✓")
         assert state() == mine
     finally:
         torch.set_grad_enabled(True), torch.set_default_dtype(torch.float32), torch.set_default_device(None)
@@ -438,9 +444,84 @@ def test_a_function_of_the_learners_with_a_forbidden_name_is_none(capsys):
 
 
 def test_a_gradient_is_compared_where_it_is_the_point(capsys):
-    assert verdict(double, capsys, gradient_of=0).startswith("✓")
-    assert "cut off from the graph" in verdict(lambda x: 2 * x.detach(), capsys, gradient_of=0)
-    assert "its gradient is wrong" in verdict(lambda x: x + x.detach(), capsys, gradient_of=0)
+    assert verdict(double, capsys, gradient_of=(0,)).startswith("✓")
+    assert "cut off from the graph" in verdict(lambda x: 2 * x.detach(), capsys, gradient_of=(0,))
+    assert "its gradient is wrong" in verdict(lambda x: x + x.detach(), capsys, gradient_of=(0,))
+
+
+def test_a_gradient_is_compared_by_each_argument_that_has_one(capsys):
+    def product(x, y):
+        return x * y
+
+    def graded_as(answer):
+        grade(answer, product, [(torch.tensor([2.0]), torch.tensor([3.0]))], [], ("", "both"), gradient_of=(0, 1))
+        return capsys.readouterr().out
+
+    assert graded_as(product).startswith("✓")
+    assert "backward cannot reach x" in graded_as(lambda x, y: x.detach() * y)
+    assert "backward cannot reach y" in graded_as(lambda x, y: x * y.detach())
+    assert "the gradient of y: [4]" in graded_as(lambda x, y: x * (2 * y - y.detach()))
+    assert graded_as(lambda x, y: checkpoint(product, x, y, use_reentrant=True)).startswith("✓")
+
+
+def test_a_backward_pass_of_the_learners_that_raises(capsys):
+    class Twice(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            return 2 * x
+
+        @staticmethod
+        def backward(ctx, upstream):
+            raise KeyError("no such thing")
+
+    printed = verdict(Twice.apply, capsys, gradient_of=(0,))
+    assert "its backward raises" in printed and "KeyError: 'no such thing'" in printed
+
+
+def test_a_constant_where_nothing_is_added_is_told_so(capsys):
+    def loop(x):
+        return sum((one for one in x if one > 0), 0.0)
+
+    cases = [(torch.tensor([2.0]),), (torch.tensor([-1.0]),)]
+    grade(loop, lambda x: x[x > 0].sum(), cases, [], ("", ""), gradient_of=(0,))
+    assert "nothing is added here" in capsys.readouterr().out
+
+
+def test_the_largest_tensor_is_known():
+    one = run(lambda x: (x[:, None] * x).sum(), (torch.ones(30),))
+    assert one.largest == 900
+
+
+@pytest.mark.parametrize("answers", [(), (1, 2, 3)])
+def test_another_number_of_answers(answers, capsys):
+    for name, one in EXERCISES.items():
+        one(*answers)
+        printed = capsys.readouterr().out
+        assert printed.startswith("✗") and f"check.{name.partition('.')[2]} takes {one.takes} answer" in printed
+
+
+def test_a_coroutine_is_refused_before_it_runs(capsys):
+    for one in EXERCISES.values():
+        one(*[coroutine] * one.takes)
+        printed = capsys.readouterr()
+        assert printed.out.startswith("✗") and "write a plain def" in printed.out and "awaited" not in printed.err
+
+
+def prints(answer):
+    @functools.wraps(answer)
+    def printing(*arguments):
+        print("here")
+        return answer(*arguments)
+
+    return printing
+
+
+@pytest.mark.parametrize("name", [name for name, check in EXERCISES.items() if callable(answer_to(name))])
+def test_what_an_answer_prints_appears_once(name, capsys):
+    """Or once on each of two ranks."""
+    EXERCISES[name](prints(answer_to(name)))
+    printed = capsys.readouterr().out
+    assert 1 <= printed.count("here") <= 2 and "✓" in printed
 
 
 def test_a_console_without_the_marks(monkeypatch):

@@ -3,6 +3,9 @@
 Those on the loss of a rank are in `answers_gradient_accumulation.py`.
 """
 
+from decimal import Decimal
+from fractions import Fraction
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -45,6 +48,7 @@ READ_WEIGHTS = [
     (lambda c, g: solved(c, g).clamp(min=0), "a weight can be negative"),
     (lambda c, g: F.relu(solved(c, g)), "a weight can be negative"),
     (shrunk, "the value is wrong"),
+    (lambda c, g: torch.linalg.solve(c[: c.shape[1]], g[: c.shape[1]]), "the value is wrong"),  # the first T equations
     (lambda c, g: solved(c, g).unsqueeze(1), "the shape is"),
     (lambda c, g: solved(c, g).sum(), "the shape is"),
     (lambda c, g: torch.linalg.solve(c, g), ""),
@@ -154,6 +158,8 @@ DIVISOR_RIGHT = [
     lambda n, K: torch.stack([count * K for count in n]),
     lambda n, K: 1 / (1 / n.double() / K),
     lambda n, K: torch.stack([n] * K).sum(0),
+    lambda n, K: [Decimal(int(count)) * K for count in n],
+    lambda n, K: [Fraction(int(count)) * K for count in n],
 ]
 
 
@@ -216,7 +222,48 @@ def of_python(targets, all_reduce):
     return number
 
 
+def of_shifted_targets(targets, all_reduce):
+    number = (targets[:, 1:] != -100).sum()
+    all_reduce(number)
+    return number
+
+
+def different_ones(targets, all_reduce):
+    number = torch.tensor(len(targets[targets != -100].unique()))
+    all_reduce(number)
+    return number
+
+
+def of_the_mask(targets, all_reduce):
+    kept = targets != -100
+    all_reduce(kept)
+    return kept.sum()
+
+
+def leaves(targets, all_reduce):
+    raise SystemExit(1)
+
+
+class LoudError(Exception):
+    def __str__(self):
+        raise RuntimeError
+
+
+def raises_loudly(*_):
+    raise LoudError
+
+
+async def waits(*_):
+    return 1
+
+
 GLOBAL_COUNT = [
+    (of_shifted_targets, "N is wrong"),  # 1 on the first ranks, as N / N is
+    (different_ones, "N is wrong"),  # and as many as rows
+    (of_the_mask, "N is wrong"),
+    (leaves, "raised an error"),
+    (raises_loudly, "raised an error"),
+    (waits, "write a plain def"),
     (lambda t, a: kept(t), "this is the rank's own count"),
     (lambda t, a: int(kept(t)), "this is the rank's own count"),
     (forgotten, "this is the rank's own count"),
@@ -278,7 +325,14 @@ def by_rows(targets, all_reduce):
     return total
 
 
+def by_keyword(targets, all_reduce):
+    number = (targets != -100).sum()
+    all_reduce(tensor=number)
+    return number
+
+
 GLOBAL_COUNT_RIGHT = [
+    by_keyword,
     reduced(kept),
     reduced(lambda t: t.ne(-100).sum()),
     reduced(lambda t: (t >= 0).sum()),
@@ -362,7 +416,17 @@ def smoothed(model, batch, window):
     return F.cross_entropy(*flat(model, batch), reduction="sum", label_smoothing=0.1) / N_of(window)
 
 
+def above_zero(model, batch, window):
+    logits, targets = flat(model, batch)
+    N = sum((other["labels"][:, 1:] > 0).sum() for other in window)
+    return F.cross_entropy(logits[targets > 0], targets[targets > 0], reduction="sum") / N
+
+
 REPAIR = [
+    (step(above_zero), "a target of 0 is valid too"),
+    (raises_loudly, "the loop raised LoudError"),
+    (leaves, "the loop raised SystemExit"),
+    (waits, "write a plain def"),
     (as_given, "the prompts are in the loss"),
     (step(lambda m, b, w: summed(m, with_prompts(b)) / N_of(map(with_prompts, w))), "the prompts are in the loss"),
     (step(lambda m, b, w: summed(m, b) / N_of(w, attention)), "N counts the attention mask"),

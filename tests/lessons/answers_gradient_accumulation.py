@@ -98,6 +98,30 @@ def added_up(weights, inputs, targets):
     return weights.grad
 
 
+def two_at_once(weights, inputs, targets):
+    weights.requires_grad_()
+    for x, y in zip(inputs.split(2), targets.split(2), strict=True):
+        (F.cross_entropy(weights[x].flatten(0, -2), y.flatten(), reduction="sum") / mask(targets).sum()).backward()
+    return weights.grad
+
+
+def scored_at_once(weights, inputs, targets):
+    weights.requires_grad_()
+    (
+        F.cross_entropy(weights[inputs].flatten(0, 2), targets.flatten(), reduction="sum") / mask(targets).sum()
+    ).backward()
+    for _ in targets[1:]:
+        (0 * weights.sum()).backward()
+    return weights.grad
+
+
+def clipped(weights, inputs, targets):
+    loop = summed(lambda y, all: mask(all).sum())
+    gradient = loop(weights, inputs, targets)
+    torch.nn.utils.clip_grad_norm_([weights], 1.0)
+    return gradient
+
+
 def each_sentence(weights, inputs, targets):
     z = weights.requires_grad_()[inputs].log_softmax(-1)
     losses = -z.gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1) * mask(targets)
@@ -167,14 +191,17 @@ ACCUMULATE = [
     (no_backward, "no gradient reached `weights`"),
     (returns_nothing, "is a return missing?"),
     (backward_on_a_clone, "no gradient reached `weights`"),
-    (one_backward_on_a_clone, "one backward for the whole batch"),
+    (one_backward_on_a_clone, "went through 1 backward"),
     (raw(lambda z, y, all: F.cross_entropy(z, y, reduction="sum") / mask(all).sum()), "were not flattened"),
     (raw(lambda z, y, all: F.cross_entropy(z, y)), "were not flattened"),
     (raw(lambda z, y, all: F.cross_entropy(z, y) / len(all)), "were not flattened"),
     (raw(lambda z, y, all: F.cross_entropy(z, y, reduction="sum")), "were not flattened"),
     (summed(lambda y, all: (all > 0).sum()), "a target of 0 is valid too"),
-    (one_backward, "one backward for the whole batch"),
-    (added_up, "one backward for the whole batch"),
+    (one_backward, "went through 1 backward"),
+    (two_at_once, "went through 1 backward"),
+    (scored_at_once, "the whole batch is scored at once"),
+    (clipped, "the value is wrong"),
+    (added_up, "went through 1 backward"),
     (looped(lambda z, y, all: F.cross_entropy(z, y.float())), "raised an error"),
     (lambda weights, inputs, targets: weights[inputs].sum().backward(), "raised an error"),
     (looped(masked_by_hand), "the value is wrong"),
@@ -208,6 +235,8 @@ RANK_LOSS = [
     (lambda x, y, n, w: x[y > 0].sum() * w / n, "a target of 0 is valid too"),
     (lambda x, y, n, w: (x.nan_to_num() * mask(y)).sum() * w / n, "its gradient is wrong"),
     (lambda x, y, n, w: (x.nan_to_num(0, 0, 0) * mask(y)).sum() * w / n, "nan and inf were replaced"),
+    (lambda x, y, n, w: torch.where(mask(y), x, torch.nan).nansum() * w / n, "nan and inf were replaced"),
+    (lambda x, y, n, w: sum((loss for loss, t in zip(x, y, strict=True) if t >= 0), 0.0) * w / n, "nothing is added"),
     (lambda x, y, n, w: -keep(x, y) * w / n, "the sign is turned around"),
     (lambda x, y, n, w: keep(x, y).item() * w / n, "cut off from the graph"),
     (lambda x, y, n, w: keep(x.detach(), y) * w / n, "cut off from the graph"),

@@ -1,6 +1,7 @@
 """The exercises of lesson 07: wrong answers as learners write them, and the name that each gets."""
 
 import math
+import sys
 
 import numpy as np
 import torch
@@ -91,6 +92,7 @@ MERGE_ATTACK = [
     lambda M1, S1, M2, S2: M2 + torch.log(S2 + S1 * torch.exp(M1 - M2)),
     lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1) + torch.log(S2),
     lambda M1, S1, M2, S2: larger(M1, M2) + torch.log(S1 * S2),
+    lambda M1, S1, M2, S2: merged_around(larger)(M1.nan_to_num(neginf=0), S1, M2.nan_to_num(neginf=0), S2),
     lambda M1, S1, M2, S2: M1 * S1 + M2 * S2,
     lambda M1, S1, M2, S2: torch.log(S1) + torch.log(S2),
     lambda M1, S1, M2, S2: max(M1, M2) + torch.log(S1 + S2),
@@ -159,6 +161,8 @@ PEAK = [
     (lambda T, V, D: 4 * (V * D + T * D), "the value is wrong"),
     (lambda T, V, D: 4 * max(3 * T * V, T * V + V * D + V * D), "the value is wrong"),
     (lambda T, V, D: 12 * T * V + 8, "the value is wrong"),
+    (lambda T, V, D: 12 * T * V if T >= D else 4 * (T * V + D * (T + V)), "the value is wrong"),
+    (lambda T, V, D: 12 * T * V if T > V else 4 * (T * V + D * (T + V)), "the value is wrong"),
     (lambda T, V, D: [12 * T * V], "the shape is"),
     (lambda T, V, D: print(12 * T * V), "returned None"),
     (lambda T, V, D: f"{12 * T * V} bytes", "not a tensor of real numbers"),
@@ -221,13 +225,18 @@ CHUNKED = [
     (looped(summed, lambda t, y, n, c, K: t / K), "divided by the number of chunks"),
     (looped(summed, lambda t, y, n, c, K: t / n / K), "divided by the number of chunks"),
     (looped(summed, lambda t, y, n, c, K: -t / n), "the sign is turned around"),
-    (lambda h, W, y, n, c: summed(h @ W.T, y) / n, "the logits of all tokens are made at once"),
-    (lambda h, W, y, n, c: summed(F.linear(h, W), y) / n, "the logits of all tokens are made at once"),
+    (lambda h, W, y, n, c: summed(h @ W.T, y) / n, "the logits of too many tokens are made at once"),
+    (lambda h, W, y, n, c: summed(F.linear(h, W), y) / n, "the logits of too many tokens are made at once"),
     (
         lambda h, W, y, n, c: sum(map(summed, (h @ W.T).split(c), y.split(c))) / n,
-        "the logits of all tokens are made at once",
+        "the logits of too many tokens are made at once",
     ),
-    (lambda h, W, y, n, c: looped(summed)(h, W.detach(), y, n, c), "cut off from the graph"),
+    (lambda h, W, y, n, c: summed(torch.stack([h_i @ W.T for h_i in h]), y) / n, "made at once"),
+    (lambda h, W, y, n, c: summed(torch.cat([h_i @ W.T for h_i in h.split(c)]), y) / n, "made at once"),
+    (lambda h, W, y, n, c: summed((h[:, None] * W).sum(2), y) / n, "made at once"),
+    (lambda h, W, y, n, c: looped(summed)(h, W, y, n, max(c, -(-len(y) // c))), "made at once"),  # c as a number
+    (lambda h, W, y, n, c: looped(summed)(h.detach(), W, y, n, c), "cannot reach hidden"),
+    (lambda h, W, y, n, c: looped(summed)(h, W.detach(), y, n, c), "cannot reach weight"),
     (lambda h, W, y, n, c: looped(summed)(h, W, y, n, c).item(), "cut off from the graph"),
     (lambda h, W, y, n, c: torch.no_grad()(looped(summed))(h, W, y, n, c), "cut off from the graph"),
     (looped(lambda z, y: summed(z, y.clamp(min=0))), "the value is wrong"),
@@ -255,7 +264,28 @@ def by_checkpoint(h, W, y, n, c):
     return sum(checkpoint(lambda a, b: summed(a @ W.T, b), a, b, use_reentrant=False) for a, b in pairs) / n
 
 
+def by_reentrant_checkpoint(h, W, y, n, c):
+    pairs = zip(h.split(c), y.split(c), strict=True)
+    return sum(checkpoint(lambda a, b: summed(a @ W.T, b), a, b, use_reentrant=True) for a, b in pairs) / n
+
+
+def of_valid_tokens(h, W, y, n, c):
+    h, y = h[y != -100], y[y != -100]
+    return sum((summed(h[i : i + c] @ W.T, y[i : i + c]) for i in range(0, len(y), c)), torch.zeros(())) / n
+
+
+def without_empty_chunks(h, W, y, n, c):
+    total = h.new_zeros(())
+    for h_i, y_i in zip(h.split(c), y.split(c), strict=True):
+        if (y_i != -100).any():
+            total = total + summed((h_i[:, None] * W).sum(2), y_i)
+    return total / n
+
+
 CHUNKED_RIGHT = [
+    by_reentrant_checkpoint,
+    of_valid_tokens,
+    without_empty_chunks,
     looped(summed),
     by_mask,
     by_checkpoint,
@@ -345,6 +375,12 @@ def weighted_dW(h, W, y, w, n, c):
     return Late.apply(h, W)
 
 
+def only_in_training(h, W, y, w, n, c):
+    if not torch.is_grad_enabled():
+        sys.exit("no gradient")
+    return head()(h, W, y, w, n, c)
+
+
 HEAD = [
     (head(lambda p, q, w: w * p), "the one-hot vector is missing"),
     (head(to_h=lambda g, p, q, w: p - q), "into dW and not into dh"),
@@ -354,6 +390,7 @@ HEAD = [
     (head(loss=lambda L, w, n: L.sum() / n), "the loss was not weighted"),
     (head(safe=False), "this divides by 0"),
     (plain, "this divides by 0"),
+    (only_in_training, "raised an error (under torch.no_grad())"),
     (head(by_upstream=lambda g, u: g), "the upstream gradient was forgotten"),
     (head(by_upstream=lambda g, u: g * u * u), "multiplied in twice"),
     (head(n_of=lambda w, n: 1), "not divided by count"),
@@ -370,7 +407,10 @@ HEAD = [
     (head(), "under torch.no_grad()"),
     (lambda h, W, y, w, n, c: plain(h, W, y, w, n, c) if n else 0 * (h.sum() + W.sum()) / n, ""),
     (lambda h, W, y, w, n, c: plain(h, W, y, w, n, c) if n else (h.sum() + W.sum()) * 0, ""),
-    (lambda h, W, y, w, n, c: w * F.cross_entropy(h @ W.T, y, reduction="none") / max(n, 1), "one number, got shape"),
+    (
+        lambda h, W, y, w, n, c: w * F.cross_entropy(h @ W.T, y, reduction="none") / max(n, 1),
+        "be one number",
+    ),
     (lambda h, W, y, w, n, c: plain(h, W, y, w, n, c).item(), ""),
     (lambda h, W, y, w, n, c: linear_cross_entropy(h, W, y, count=n or 1, chunk=c), "the value is wrong"),
     (lambda h, W, y, w, n, c: linear_cross_entropy(h, W, y, token_weights=w, chunk=c), "the value is wrong"),
@@ -445,7 +485,17 @@ def with_pair(change):
     return lambda *arguments: change(*rank()(*arguments))
 
 
+def once_more_on_one_rank(h, w, y, first, V, e, all_reduce):
+    loss, dh = rank()(h, w, y, first, V, e, all_reduce)
+    if first:
+        all_reduce(torch.zeros(1))
+    return loss, dh
+
+
 RANKS = [
+    (once_more_on_one_rank, "one waits for the other for ever"),
+    (with_pair(lambda loss, dh: ("loss", "dh")), "tensors of real numbers"),
+    (with_pair(lambda loss, dh: (loss.expand(2), dh)), "loss is one number"),
     (rank(top=None), "each rank took its own maximum"),
     (rank(reduce_sum=False), "the sums were not reduced"),
     (rank(top=None, reduce_sum=False), "the sums were not reduced"),
@@ -466,10 +516,10 @@ RANKS = [
     (with_pair(lambda loss, dh: (loss, dh / 2)), "the value is wrong"),
     (with_pair(lambda loss, dh: (loss / 2, dh)), "the value is wrong"),
     (with_pair(lambda loss, dh: (loss, dh * len(dh))), "the value is wrong"),
-    (with_pair(lambda loss, dh: loss), "raised an error"),
-    (with_pair(lambda loss, dh: (loss, dh, dh)), "raised an error"),
+    (with_pair(lambda loss, dh: loss), "a pair is to be returned"),
+    (with_pair(lambda loss, dh: (loss, dh, dh)), "a pair is to be returned"),
     (with_pair(lambda loss, dh: None), "None"),
-    (with_pair(lambda loss, dh: (loss, dh[:, :0])), ""),
+    (with_pair(lambda loss, dh: (loss, dh[:, :0])), "dh has the shape"),
     (with_pair(lambda loss, dh: (loss + 1e-3, dh)), "the value is wrong"),
     (with_pair(lambda loss, dh: (loss.exp(), dh)), "the value is wrong"),
     (rank(top="mean"), "raised an error"),
@@ -512,6 +562,7 @@ RANKS_RIGHT = [
     rank(end=lambda losses: losses.sum() / len(losses)),
     rank(end=lambda losses: torch.mean(losses, 0)),
     with_pair(lambda loss, dh: (loss.item(), dh)),
+    with_pair(lambda loss, dh: [loss, dh]),
     with_pair(lambda loss, dh: (loss, dh.tolist())),
     with_pair(lambda loss, dh: (loss, dh.numpy())),
     with_pair(lambda loss, dh: (loss.float(), dh.float())),

@@ -1,5 +1,7 @@
 """An exercise of lesson 06: the valid tokens of all ranks, by a real all-reduce between threads."""
 
+import contextlib
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -8,8 +10,11 @@ from torch import Tensor
 
 from helpers.audit import in_ranks
 from helpers.batches import IGNORE_INDEX
+from helpers.classroom.errors import Refusal
+from helpers.classroom.faults import raised, unchanged
 from helpers.classroom.grading import Mistake, Verdict, finding, right, wrong
 from helpers.classroom.learner import awaits
+from helpers.classroom.running import Run, run
 from helpers.classroom.values import as_tensor, kind
 from helpers.classroom.verdicts import waiting
 
@@ -64,48 +69,76 @@ def global_count(answer: Any) -> Verdict:
         return waiting()
     if not callable(answer):
         return wrong("交来的不是函数：要函数本身，不带括号", "hand over the function itself, without calling it")
-    for ranks in RANKS:
-        targets = [torch.tensor(own) for own in ranks]
-        fault = failed(answer, targets)
-        if fault:
+    cases = [[torch.tensor(own) for own in ranks] for ranks in RANKS]
+    runs = [run(on_ranks(answer), tuple(targets)) for targets in cases]
+    for ranks, targets, one in zip(RANKS, cases, runs, strict=True):
+        if fault := fault_of(answer, targets, one):
+            print(one.printed, end="")
             shown = [f"targets {rank}: {own}" for rank, own in enumerate(ranks)]
-            return wrong(*fault[:2], *shown, *fault[2:])
+            return wrong(*fault[:2], *shown, *fault[2:], *diagnosis(cases, runs))
+    print(runs[0].printed, end="")
     return right(
         "1、2、3 个进程，真正的 all_reduce，其中一个进程没有有效词元",
         "1, 2 and 3 ranks with a real all-reduce, one rank without a valid token",
     )
 
 
-def failed(answer: Callable, targets: list[Tensor]) -> tuple | None:
-    """What is wrong with the answer on these ranks, in both languages and in detail; None if nothing is."""
-    try:
-        calls = [dry(answer, own) for own in targets]
-        if len(set(calls)) > 1:
-            said = ", ".join(map(str, calls))
+def on_ranks(answer: Callable) -> Callable[..., list]:
+    """What each rank returns, from the targets of all ranks."""
+
+    def on(*targets: Tensor) -> list:
+        with contextlib.redirect_stdout(io.StringIO()):
+            shapes = [dry(answer, own) for own in targets]
+        if len(set(map(len, shapes))) > 1:
+            said = ", ".join(str(len(calls)) for calls in shapes)
             zh = f"各进程调用 all_reduce 的次数不同（{said}）：少调用的一方会让别的进程一直等"
-            return zh, f"the ranks call all_reduce {said} times: the others would wait for the one that calls less"
-        copies = [own.clone() for own in targets]
-        got = in_ranks(len(targets), lambda rank, all_reduce: answer(copies[rank], in_place(all_reduce)))
-    except Exception as error:
-        return "函数报错了", "the function raised an error", f"{type(error).__name__}: {error}"
-    if not all(map(torch.equal, copies, targets)):
+            raise Refusal(
+                zh, f"the ranks call all_reduce {said} times: the others would wait for the one that calls less"
+            )
+        if len(set(map(tuple, shapes))) > 1:
+            said = "; ".join(", ".join(map(str, calls)) for calls in shapes)
+            zh = f"各进程交给 all_reduce 的张量形状不同（{said}），加不起来"
+            raise Refusal(zh, f"the ranks hand all_reduce tensors of different shapes, which cannot be added: {said}")
+        return in_ranks(len(targets), lambda rank, all_reduce: answer(targets[rank], in_place(all_reduce)))
+
+    return on
+
+
+def fault_of(answer: Callable, targets: list[Tensor], one: Run) -> tuple | None:
+    """What is wrong with one run, in both languages and in detail; None if nothing is."""
+    if isinstance(one.error, Refusal):
+        return one.error.args
+    if one.error is not None:
+        return raised(answer, one.error, [])
+    if not all(map(unchanged, targets, one.arguments)):
         return "函数改动了传入的 targets，先复制再改", "the function changes targets; copy it first"
-    want = sum(map(valid, targets))
-    if any(value is None for value in got):
+    if any(value is None for value in one.value):
         return "函数没有返回值，少了 return 吗？", "the function returns nothing; is a return missing?"
-    values = [as_tensor(value) for value in got]
-    if any(value is None or value.numel() != 1 for value in values):
-        said = kind(got[0])
+    numbers, want = numbers_of(one), sum(map(valid, targets))
+    if numbers is None:
+        said = kind(one.value[0])
         return "每个进程要返回一个数 N", "each rank is to return one number, N", ("得到", "got", said)
-    numbers = [value.double().item() for value in values]
     if numbers == [want] * len(targets):
         return None
-    details = [
-        ("各进程得到", "the ranks got", ", ".join(f"{number:g}" for number in numbers)),
-        ("应为", "should be", str(want)),
-    ]
-    known = [one for one in MISTAKES if any(made(targets) == numbers for made in one.functions)]
-    return "N 不对", "N is wrong", *details, *[("→ " + one.zh, "→ " + one.en) for one in known[:1]]
+    got = ", ".join(f"{number:g}" for number in numbers)
+    return "N 不对", "N is wrong", ("各进程得到", "the ranks got", got), ("应为", "should be", str(want))
+
+
+def numbers_of(one: Run) -> list[float] | None:
+    """What the ranks returned, if each returned one number."""
+    values = [as_tensor(value) for value in one.value or ()]
+    if not values or any(value is None or value.numel() != 1 for value in values):
+        return None
+    return [value.double().item() for value in values]
+
+
+def diagnosis(cases: list[list[Tensor]], runs: list[Run]) -> list[tuple[str, str]]:
+    """The name of the mistake that gives these numbers in every case, if there is one."""
+    got = [numbers_of(one) for one in runs]
+    for mistake in MISTAKES:
+        if any([function(targets) for targets in cases] == got for function in mistake.functions):
+            return [("→ " + mistake.zh, "→ " + mistake.en)]
+    return []
 
 
 def in_place(all_reduce: Callable) -> Callable[[Tensor], None]:
@@ -117,8 +150,8 @@ def in_place(all_reduce: Callable) -> Callable[[Tensor], None]:
     return reduce
 
 
-def dry(answer: Callable, own: Tensor) -> int:
-    """How often a rank calls all_reduce; here it leaves tensors as they are."""
-    calls: list[Tensor] = []
-    answer(own.clone(), calls.append)
-    return len(calls)
+def dry(answer: Callable, own: Tensor) -> list[tuple[int, ...]]:
+    """The shapes of the tensors that a rank hands to all_reduce; here it leaves them as they are."""
+    calls: list[tuple[int, ...]] = []
+    answer(own.clone(), in_place(lambda tensor: calls.append(tuple(tensor.shape))))
+    return calls

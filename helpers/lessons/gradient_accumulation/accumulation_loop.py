@@ -126,6 +126,7 @@ def _cases() -> list[tuple | Recipe]:
           [[-100, -100, 2, 1], [0, 1, 1, 0]]]),  # the last with a prompt mask
         (three, [[[0, 1]], [[1, 2]], [[2, 0]], [[0, 0]]], [[[1, 2]], [[-100, -100]], [[0, -100]], [[2, 1]]]),
         (three, [[[2, 1, 0], [0, 1, 2]]], [[[1, 0, 2], [1, 1, -100]]]),
+        ([[0.0, 9.0], [1.0, 0.0]], [[[0]], [[0]]], [[[0]], [[0]]]),  # a norm above 1, which clipping would change
     ]  # fmt: skip
     large = """torch.manual_seed(0)
 weights = (8 * torch.randn(50, 50)).round() / 4
@@ -136,11 +137,20 @@ targets[torch.rand(3, 2, 20) < 0.3] = -100"""
 
 
 def _backward_for_each(cases: Sequence[tuple], runs: Sequence[Run]) -> Verdict | None:
-    """✗ if the whole batch went through one backward, with whatever weights; a gradient without autograd has none."""
-    for (_, _, targets), one in zip(cases, runs, strict=True):
-        if one.calls["_engine_run_backward"] == 1 and sum(bool(valid(y)) for y in targets) > 1:
+    """✗ if several micro-batches went through one backward, or all were scored at once; without autograd none did."""
+    backwards = [one.calls["_engine_run_backward"] for one in runs]
+    for (_, _, targets), count in zip(cases, backwards, strict=True):
+        if 0 < count < (filled := sum(bool(valid(y)) for y in targets)):
             return wrong(
-                "梯度对了，但整批只 backward 了一次：所有微批次的中间结果都留到了最后，省不下内存",
-                "the gradient is right, but by one backward for the whole batch: everything stays in memory until then",
+                f"梯度对了，但 {filled} 个微批次只 backward 了 {count} 次：中间结果都留到了最后，省不下内存",
+                f"the gradient is right, but {filled} micro-batches went through {count} backward: what they hold "
+                "stays in memory until then",
             )
+    weights, _, targets = cases[-1]
+    if backwards[-1] and runs[-1].largest >= targets.numel() * len(weights):
+        return wrong(
+            "梯度对了，但整批的分数是一次算出来的：循环里每次只算一个微批次，才省得下内存",
+            "the gradient is right, but the whole batch is scored at once; to save memory, score one micro-batch at a "
+            "time",
+        )
     return None

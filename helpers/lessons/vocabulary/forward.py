@@ -8,10 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from helpers.classroom.grading import Check, Exercise, Mistake, Recipe, Verdict, graded, wrong
+from helpers.classroom.errors import Refusal
+from helpers.classroom.grading import Check, Exercise, Mistake, Recipe, Verdict, graded
 from helpers.classroom.learner import awaits
 from helpers.classroom.running import undisturbed
-from helpers.memory import PeakMemory
+from helpers.lessons.vocabulary.frugal import frugal
 
 __all__ = ["head_loss"]
 
@@ -152,7 +153,8 @@ def _with_gradients(loss_of: Callable) -> Callable:
         if not isinstance(loss, Tensor):
             return loss
         if loss.shape != ():
-            raise ValueError(f"the loss must be one number, got shape {tuple(loss.shape)}")
+            got = tuple(loss.shape)
+            raise Refusal(f"损失要是一个数，得到的形状是 {got}", f"the loss is to be one number; its shape is {got}")
         if loss.requires_grad:
             (upstream * loss).backward()
         return _stacked(loss.detach(), *(torch.zeros_like(x) if x.grad is None else x.grad for x in (h, W)))
@@ -160,40 +162,12 @@ def _with_gradients(loss_of: Callable) -> Callable:
     return run
 
 
-def _of_size(loss_of: Callable, N: int, V: int, D: int, chunk: int, *, backward: bool) -> int:
-    """The peak, in numbers of float64, on inputs that require gradients."""
-    h, W = (torch.linspace(-1, 1, n * D).reshape(n, D).requires_grad_() for n in (N, V))
-    with PeakMemory() as memory, torch.set_grad_enabled(backward):
-        loss = loss_of(h, W, torch.arange(N) % V, torch.ones(N), N, chunk)
-        if backward:
-            loss.backward()
-    return memory.peak // 8
-
-
-def _frugal(loss_of: Callable) -> Verdict | None:
-    N, V, chunk = 128, 500, 8
-    if (made := _of_size(loss_of, N, V, 4, chunk, backward=True)) > 0.75 * N * V:
-        return wrong(
-            f"数值对了，可峰值有 {made / (N * V):.2f} 份全部词元的分数：每一块的梯度要在前向就算好，再放掉这一块",
-            f"the numbers are right, but at the peak {made / (N * V):.2f} copies of all logits are alive: make the "
-            "gradient of each chunk in the forward pass, and let the chunk go",
-        )
-    V, D = 4, 500
-    if (made := _of_size(loss_of, 8, V, D, 8, backward=False)) >= V * D:
-        return wrong(
-            f"数值对了，可在 torch.no_grad() 之下也造了 {made} 个数，比 dW 还多：不要梯度时就不要算",
-            f"the numbers are right, but under torch.no_grad() {made} numbers are made, as many as dW has or more: "
-            "where no gradient is wanted, make none",
-        )
-    return None
-
-
 def _judge(answer: Any) -> tuple[Verdict, str]:
     with undisturbed():
         if awaits(answer) or not callable(answer):
             return graded(answer, _exercise())
         verdict, printed = graded(_with_gradients(answer), _exercise())
-        return (_frugal(answer) or verdict if verdict.mark == "✓" else verdict), printed
+        return (frugal(answer) or verdict if verdict.mark == "✓" else verdict), printed
 
 
 _exercise.__name__ = "head_loss"

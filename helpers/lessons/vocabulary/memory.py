@@ -12,8 +12,6 @@ from helpers.classroom.running import Run
 
 __all__ = ["chunked", "peak"]
 
-PRODUCTS = ("linear", "matmul", "rmatmul", "mm", "addmm", "einsum", "inner", "bmm", "tensordot")
-
 
 @exercise
 def peak() -> Exercise:
@@ -72,8 +70,10 @@ def peak() -> Exercise:
         (512, 8000, 64),
         (8192, 256000, 2304),
         (16, 50, 900),
+        (9, 2, 5),
+        (5, 50, 6),
     ]
-    tested = "7 组，从 (1, 1, 1) 到 Gemma 2 2B 的输出层", "7 shapes, from (1, 1, 1) to the output layer of Gemma 2 2B"
+    tested = "10 组，从 (1, 1, 1) 到 Gemma 2 2B 的输出层", "10 shapes, from (1, 1, 1) to the output layer of Gemma 2 2B"
     return Exercise(truth, cases, mistakes, tested)
 
 
@@ -156,26 +156,27 @@ def chunked() -> Exercise:
         ([[100.0], [1.0]], [[0.0], [9.0]], [0, 1], 2, 1),
     ]
     large = """torch.manual_seed(0)
-hidden, weight = (4 * torch.randn(23, 6)).round() / 4, (4 * torch.randn(50, 6)).round() / 4
-targets = torch.randint(50, (23,))
-targets[torch.rand(23) < 0.3] = -100
-count, chunk = 40, 5"""
+hidden, weight = (4 * torch.randn(43, 2)).round() / 4, (4 * torch.randn(50, 2)).round() / 4
+targets = torch.randint(50, (43,))
+targets[torch.rand(43) < 0.3] = -100
+count, chunk = 70, 3"""
     cases = [(torch.tensor(h), torch.tensor(w), torch.tensor(y), n, c) for h, w, y, n, c in rows]
     tested = (
         "块从 1 到 8，有不满的块，有全被忽略的块，N 从外面来；数值和梯度",
         "chunks of 1 to 8, also one that is not full and one that is ignored, N from outside; values and gradients",
     )
     ready = {"linear_cross_entropy": "linear_cross_entropy"}
-    return Exercise(truth, [*cases, Recipe(large)], mistakes, tested, ready, gradient_of=1, also=_whole)
+    return Exercise(truth, [*cases, Recipe(large)], mistakes, tested, ready, gradient_of=(0, 1), also=_whole)
 
 
 def _whole(cases: Sequence[tuple], runs: Sequence[Run]) -> Verdict | None:
-    """✗ if the logits of all tokens were made at once; a product written without one of PyTorch's is not seen."""
-    for (hidden, *_, chunk), one in zip(cases, runs, strict=True):
-        made = sum(one.calls[name] + one.calls[f"__{name}__"] for name in PRODUCTS)
-        if 0 < made < -(-len(hidden) // chunk):
-            return wrong(
-                "数值对了，可全部词元的分数是一次算出来的：循环里每次只算一块",
-                "the value is right, but the logits of all tokens are made at once; make those of one chunk at a time",
-            )
+    """✗ if a tensor held the logits of more than two chunks; D is 2, and scores without a product are that long."""
+    _, weight, _, _, chunk = cases[-1]
+    largest, one = runs[-1].largest, chunk * len(weight)
+    if largest > 2 * one:
+        return wrong(
+            f"数值对了，可一次算出的分数太多（最大的张量有 {largest} 个数，一块是 {one} 个）：循环里每次只算一块",
+            f"the value is right, but the logits of too many tokens are made at once (the largest tensor has {largest} "
+            f"numbers, a chunk {one}); make those of one chunk at a time",
+        )
     return None

@@ -105,6 +105,7 @@ def merge() -> Exercise:
         [[-1000.0], [1.0], [-1001.0], [2.0]],
         [[1000.0], [1.0], [-300.0], [99.0]],
         [[-math.inf, 2.0], [0.0, 1.5], [3.0, -math.inf], [1.25, 0.0]],
+        [[-math.inf, -1000.0], [0.0, 1.5], [-998.0, -math.inf], [1.25, 0.0]],
     ]
     cases = [tuple(torch.tensor(values, dtype=torch.float64) for values in case) for case in pairs]
     large = """torch.manual_seed(0)

@@ -1,6 +1,7 @@
 """Exercise 5 of lesson 07: a vocabulary on two ranks, graded by what both ranks give."""
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -9,9 +10,11 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.audit import in_ranks
+from helpers.classroom.errors import Refusal
 from helpers.classroom.grading import Check, Exercise, Mistake, Recipe, Verdict, graded
 from helpers.classroom.learner import awaits
 from helpers.classroom.running import undisturbed
+from helpers.classroom.values import as_tensor
 
 __all__ = ["split_loss"]
 
@@ -133,6 +136,8 @@ targets, epsilon = torch.randint(40, (11,)), 0.1"""
 def _on_two_ranks(loss_of: Callable) -> Callable:
     """What the learner's function gives on two ranks, in one tensor."""
 
+    waited: list[bool] = []  # once is enough
+
     @functools.wraps(loss_of)
     def run(hidden, weight, targets, epsilon):
         n = len(weight) // 2
@@ -141,12 +146,25 @@ def _on_two_ranks(loss_of: Callable) -> Callable:
             own = weight[rank * n : (rank + 1) * n].clone()
             return loss_of(hidden.clone(), own, targets.clone(), rank * n, 2 * n, epsilon, all_reduce)
 
-        given = in_ranks(2, work, simulated=True, seconds=WAIT)
+        try:
+            given = None if waited else in_ranks(2, work, simulated=True, seconds=WAIT)
+        except threading.BrokenBarrierError:
+            waited.append(True)
+        if waited:
+            zh = "两个进程调用 all_reduce 的次数不同：少调用的一方会让另一个一直等"
+            raise Refusal(zh, "the ranks do not call all_reduce equally often: one waits for the other for ever")
         if any(one is None for one in given):
             return None
-        if not all(isinstance(one, tuple) and len(one) == 2 for one in given):
-            raise TypeError("the function must return the pair loss, dh")
-        return _stacked(*([torch.as_tensor(x).detach() for x in part] for part in zip(*given, strict=True)))
+        if not all(isinstance(one, tuple | list) and len(one) == 2 for one in given):
+            raise Refusal("要返回一对：loss, dh", "a pair is to be returned: loss, dh")
+        losses, dh = ([as_tensor(x) for x in part] for part in zip(*given, strict=True))
+        if any(x is None for x in (*losses, *dh)):
+            raise Refusal("loss 和 dh 要是实数张量", "loss and dh are to be tensors of real numbers")
+        if any(x.numel() != 1 for x in losses) or any(x.shape != hidden.shape for x in dh):
+            got = ", ".join(str(tuple(x.shape)) for x in (losses[0], dh[0]))
+            zh = f"loss 是一个数，dh 的形状是 {tuple(hidden.shape)}；得到 {got}"
+            raise Refusal(zh, f"loss is one number, and dh has the shape {tuple(hidden.shape)}; got {got}")
+        return _stacked(losses, dh)
 
     return run
 
