@@ -1,5 +1,7 @@
 """The names that a verdict holds, and a sentence for each, in Chinese and in English."""
 
+import sys
+
 LANGUAGES = ("zh", "en", "both")
 
 # fmt: off
@@ -68,6 +70,22 @@ FAULTS = {
         "the gradient is W times too large for W ranks"),
 }
 # fmt: on
+
+
+def printable(text: str) -> str:
+    """The text as standard output can show it, with other marks where it has no ✓ and ✗: a file in GBK, for one."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+        return text
+    except UnicodeEncodeError:
+        for mark, others in (("✓", "√+"), ("✗", "×x"), ("×", "x"), ("–", "-"), ("−", "-")):
+            text = text.replace(mark, next((one for one in others if _holds(encoding, one)), others[-1]))
+        return text.encode(encoding, "replace").decode(encoding)
+
+
+def _holds(encoding: str, mark: str) -> bool:
+    return mark.encode(encoding, "ignore") != b""
 
 
 def in_language(language: str, zh: str, en: str) -> str:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
-from .names import FAULTS, RIGHT_RULE_WITH_FAULTS, RULES, in_language
+from .names import FAULTS, RIGHT_RULE_WITH_FAULTS, RULES, in_language, printable
 
 COLOURS = ("#1f6feb", "#d4740c", "#2a8f5b", "#8e4ec6")  # of the steps, in turn
 GREY, RED = "#9a9a9a", "#c62828"  # masked targets; the line at 1/N
@@ -73,7 +73,7 @@ class Verdict:
             zh = "B × K   步  范数之比      余弦  相对误差      损失    记录的    实际的"
             en = "B × K step     ratio    cosine     error      loss    logged descended"
             lines.append({"zh": zh, "en": en, "both": f"{zh}\n{en}"}[self.language])
-        return "\n".join(lines + [str(step) for step in self.steps])
+        return printable("\n".join(lines + [str(step) for step in self.steps]))
 
     def skyline(self):
         """A matplotlib Figure: one panel for each partition B × K, one bar for each target, a line at 1/N.

@@ -31,10 +31,13 @@ def edition(folder):  # of the helpers in it, -1 if not all of them are there
 
 
 def fetch():  # for a notebook that stands alone, as in Colab; git may ask nothing
-    env = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "LC_ALL": "C"}
+    foreign = re.compile("GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|COMMON_DIR)$")
+    env = {name: v for name, v in os.environ.items() if not foreign.match(name)}
+    env |= {"GIT_TERMINAL_PROMPT": "0", "GIT_ASKPASS": "", "LC_ALL": "C"}
     env["GIT_SSH_COMMAND"] = "ssh -o BatchMode=yes"
     options = {"stdin": subprocess.DEVNULL, "stderr": subprocess.STDOUT, "timeout": 120}
-    git = ["git", "-c", "credential.helper=", "clone", "-q", "--depth=1", REPOSITORY]
+    git = ["git", "-c", "credential.helper=", "-c", "core.hooksPath=/dev/null"]
+    git += ["clone", "-q", "--depth=1", REPOSITORY]
     try:
         with tempfile.TemporaryDirectory(prefix=".loss-lab-", dir=HERE) as part:
             new = Path(part, "new")

@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 import io
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -40,9 +41,11 @@ class Check:
         text = f"{printed.rstrip()}\n{verdict}" if printed.strip() else str(verdict)
         try:
             print(text)
-        except UnicodeEncodeError as error:  # a console of another code page, GBK has √ and ×
-            text = text.replace("✓", "√").replace("✗", "×").replace("−", "-")
-            print(text.encode(error.encoding, "replace").decode(error.encoding))
+        except UnicodeEncodeError:  # a console of another code page: GBK has √ and ×, ASCII neither
+            code = sys.stdout.encoding
+            for mark, other, plain in (("✓", "√", "+"), ("✗", "×", "x"), ("○", "○", "o"), ("−", "−", "-")):
+                text = text.replace(mark, other if other.encode(code, "ignore") else plain)
+            print(text.encode(code, "replace").decode(code))
 
 
 def _is_coroutine(answer: Any) -> bool:

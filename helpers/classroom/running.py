@@ -83,7 +83,7 @@ class Watch(TorchFunctionMode):
         if not self._inside_helpers:
             self._count(getattr(func, "__name__", ""))
         result = func(*args, **(kwargs or {}))
-        if type(result) is Tensor:
+        if type(result) is Tensor and not self._inside_helpers:
             self.largest = max(self.largest, result.nelement())
         return result
 

@@ -296,6 +296,30 @@ def test_git_is_asked_for_no_word_by_whatever_may_ask(alone, tmp_path, monkeypat
     assert files(alone) == {}
 
 
+@pytest.mark.parametrize("names", [["GIT_DIR", "GIT_WORK_TREE"], ["GIT_INDEX_FILE"], ["GIT_OBJECT_DIRECTORY"]])
+def test_git_works_in_no_other_place_than_its_own(alone, repository, names, tmp_path, monkeypatch):
+    """As in a kernel that a hook of git has started, or where the home folder is a work tree of its own."""
+    for name in names:
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(name, str(tmp_path / name / "a" if name == "GIT_INDEX_FILE" else tmp_path / name))
+    run(alone, repository).check_returncode()
+    assert (alone / "loss-lab" / "helpers" / "__init__.py").exists()
+    assert all(files(tmp_path / name) == {} for name in names)
+
+
+@pytest.mark.parametrize("setting", ["[core]\nhooksPath = {}\n", "[init]\ntemplateDir = {}\n"])
+def test_hooks_of_the_learners_own_do_not_run(alone, repository, setting, tmp_path, monkeypatch):
+    """Such as that of Git LFS where Git LFS is missing."""
+    for folder in (tmp_path / "mine", tmp_path / "mine" / "hooks"):
+        folder.mkdir()
+        (folder / "post-checkout").write_text("#!/bin/sh\nexit 2\n")
+        (folder / "post-checkout").chmod(0o755)
+    (tmp_path / ".gitconfig").write_text(setting.format(tmp_path / "mine"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    run(alone, repository).check_returncode()
+    assert (alone / "loss-lab" / "helpers" / "__init__.py").exists()
+
+
 def test_ssh_asks_nothing(alone, program, tmp_path):
     program("ssh", f'echo "$@" > "{tmp_path}/said"; exit 255')
     error(run(alone, "ssh://git@localhost/a"))

@@ -530,3 +530,15 @@ def test_a_console_without_the_marks(monkeypatch):
     check.jacobian(lambda z: torch.diag(z.softmax(0)) - torch.outer(z.softmax(0), z.softmax(0)))
     console.seek(0)
     assert console.read().startswith("√ 通过")
+
+
+@pytest.mark.parametrize("encoding", ["gbk", "big5", "shift_jis", "cp1252", "cp437", "latin-1", "ascii", "utf-16"])
+def test_marks_differ_on_every_console(encoding, monkeypatch):
+    shown = []
+    for answer in (lambda z: z.softmax(0).diag() - torch.outer(z.softmax(0), z.softmax(0)), lambda z: z, ...):
+        console = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+        monkeypatch.setattr(sys, "stdout", console)
+        check.jacobian(answer)
+        console.seek(0)
+        shown.append(console.read()[0])
+    assert len(set(shown)) == 3 and "?" not in shown

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +16,7 @@ from helpers.classroom.faults import raised, unchanged
 from helpers.classroom.grading import Mistake, Verdict, finding, right, wrong
 from helpers.classroom.learner import awaits
 from helpers.classroom.running import Run, run
-from helpers.classroom.values import as_tensor, kind
+from helpers.classroom.values import as_tensor, kind, same
 from helpers.classroom.verdicts import waiting
 
 __all__ = ["MISTAKES", "global_count"]
@@ -55,7 +56,7 @@ MISTAKES = [
             lambda all: [sum(int(own.sum()) for own in all)] * len(all)),
     Mistake("各进程各除各的，再平均：这是 1，不是词元数",
             "each count was divided by itself: this is 1, and no number of tokens",
-            lambda all: [1.0] * len(all)),
+            lambda all: [1.0] * len(all), lambda all: [1.0 if valid(own) else math.nan for own in all]),
     Mistake("数的是行，不是词元",
             "rows were counted instead of tokens",
             lambda all: [sum(len(own) for own in all)] * len(all)),
@@ -136,9 +137,13 @@ def diagnosis(cases: list[list[Tensor]], runs: list[Run]) -> list[tuple[str, str
     """The name of the mistake that gives these numbers in every case, if there is one."""
     got = [numbers_of(one) for one in runs]
     for mistake in MISTAKES:
-        if any([function(targets) for targets in cases] == got for function in mistake.functions):
+        if any(all(map(alike, map(function, cases), got)) for function in mistake.functions):
             return [("→ " + mistake.zh, "→ " + mistake.en)]
     return []
+
+
+def alike(numbers: list[float], others: list[float] | None) -> bool:
+    return others is not None and same(torch.tensor(numbers), torch.tensor(others))
 
 
 def in_place(all_reduce: Callable) -> Callable[[Tensor], None]:
