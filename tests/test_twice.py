@@ -32,6 +32,13 @@ def test_the_versions_of_python():
     assert json.loads(read(".devcontainer/devcontainer.json"))["image"].rpartition(":")[2] in PYTHONS
 
 
+def test_the_minutes_of_the_lessons():
+    minutes = [int(n) for n in re.findall(r"^\| \d\d \|.*?\| (\d+) \|", read("README.md"), re.M)]
+    assert len(minutes) == len(list((ROOT / "notebooks").glob("0*.ipynb")))
+    assert f"每课 {min(minutes)} 到 {max(minutes)} 分钟" in read("README.md")
+    assert f"a lesson takes {min(minutes)} to {max(minutes)} minutes" in read("README.md")
+
+
 def test_the_packages_without_cuda_are_named_alike_and_never_required():
     for name in ("README.md", "environment.yml", ".devcontainer/devcontainer.json"):
         assert CPU in read(name)
