@@ -235,7 +235,6 @@ RANK_LOSS = [
     (lambda x, y, n, w: x[y > 0].sum() * w / n, "a target of 0 is valid too"),
     (lambda x, y, n, w: (x.nan_to_num() * mask(y)).sum() * w / n, "its gradient is wrong"),
     (lambda x, y, n, w: (x.nan_to_num(0, 0, 0) * mask(y)).sum() * w / n, "nan and inf were replaced"),
-    (lambda x, y, n, w: torch.where(mask(y), x, torch.nan).nansum() * w / n, "nan and inf were replaced"),
     (lambda x, y, n, w: sum((loss for loss, t in zip(x, y, strict=True) if t >= 0), 0.0) * w / n, "nothing is added"),
     (lambda x, y, n, w: -keep(x, y) * w / n, "the sign is turned around"),
     (lambda x, y, n, w: keep(x, y).item() * w / n, "cut off from the graph"),

@@ -168,6 +168,7 @@ TOKEN_LOSSES = [
     (lambda z, y: F.cross_entropy(z, y, reduction="none").nan_to_num(), "costs inf"),
     (lambda z, y: F.cross_entropy(z, y, reduction="none").nan_to_num(0.0, 0.0, 0.0), "costs inf"),
     (lambda z, y: F.cross_entropy(z.nan_to_num(), y, reduction="none"), "costs inf"),
+    (lambda z, y: (chosen(-z.log_softmax(1), y.clamp(min=0)) * (y != -100)).nan_to_num(0, torch.inf), "costs nan"),
     (lambda z, y: chosen(-z.softmax(1).log(), y), "the logarithm of a probability"),
     *(
         (lambda z, y, n=n: chosen(-z.softmax(1).clamp(min=0.1**n).log(), y), "was clamped, or something added")

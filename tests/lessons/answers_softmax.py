@@ -84,6 +84,7 @@ JACOBIANS = [
 
 # Written before the data of the checks were looked at; "" is any name or none.
 ROW_ATTACK = [
+    lambda z: torch.exp(z - z.min()) / torch.exp(z - z.min()).sum(),  # where scores are 1000 apart, inf / inf
     lambda z: torch.exp(z) / torch.exp(z).mean(),
     lambda z: torch.exp(z) / len(z),
     lambda z: torch.exp(z) / torch.exp(z).norm(),
@@ -121,6 +122,7 @@ ROW_ATTACK = [
     lambda z: print(torch.exp(z) / torch.exp(z).sum()),
 ]
 BATCH_ATTACK = [
+    lambda z: torch.exp(z - z.amin(-1, True)) / torch.exp(z - z.amin(-1, True)).sum(-1, True),
     lambda z: torch.exp(z) / torch.exp(z).sum(-1, keepdim=True).squeeze(-1),
     lambda z: (torch.exp(z) / torch.exp(z).sum(-1, keepdim=True)).squeeze(),
     lambda z: z.softmax(-1).squeeze(0),

@@ -68,8 +68,9 @@ def token_losses() -> Exercise:
         Mistake("少了负号",
                 "the minus sign is missing",
                 lambda z, y: -zeroed(picked(z, safe(y)), y), lambda z, y: -picked(z, safe(y))),
-        Mistake("有效的目标分数是 −inf 时，损失是 inf；不要把它截断或换掉",
-                "a valid target with a logit of −inf costs inf; do not clamp or replace it",
+        Mistake("有效的目标分数是 −inf 时，损失是 inf，是 nan 时是 nan；不要把它截断或换掉",
+                "a valid target with a logit of −inf costs inf, and one of nan costs nan; do not clamp or replace it",
+                lambda z, y: (picked(z, safe(y)) * (y != IGNORE_INDEX)).nan_to_num(0.0, math.inf, -math.inf),
                 lambda z, y: zeroed(picked(z, safe(y)).nan_to_num(), y), lambda z, y: truth(z, y).nan_to_num(),
                 lambda z, y: truth(z, y).nan_to_num(0.0, 0.0, 0.0),
                 lambda z, y: zeroed(picked(z.nan_to_num(), safe(y)), y)),
@@ -127,6 +128,7 @@ def token_losses() -> Exercise:
         ([[-math.inf, 1.0, 2.0], [-math.inf, 0.5, 0.0]], [2, -100]),
         ([[-math.inf, 1.0, 0.0], [0.0, 1.0, 0.0]], [0, 1]),  # an impossible target costs inf
         ([[math.nan, math.inf, 0.0], [0.0, 1.0, 2.0]], [-100, 1]),
+        ([[math.nan, 0.0, 1.0], [0.0, 1.0, 2.0]], [2, -100]),  # and scores that are nan cost nan
         ([[0.0, -1000.0, 1.0], [1000.0, 1001.0, 999.0], [-1000.0, -1001.0, -999.0]], [1, 2, 0]),
     ]
     wide = """torch.manual_seed(0)

@@ -109,7 +109,15 @@ def jacobian() -> Exercise:
                 "these are the V numbers on the diagonal; the whole matrix (V, V) is wanted",
                 from_p(lambda p: p - p * p)),
     ]  # fmt: skip
-    rows = [(0.0, 1.0), (2.0, 0.0, 1.0), (5.0,), (1.0, 1.0, 1.0), (-30.0, -31.0, -32.0), (30.0, 0.0, -10.0, 29.0)]
+    rows = [
+        (0.0, 1.0),
+        (2.0, 0.0, 1.0),
+        (5.0,),
+        (1.0, 1.0, 1.0),
+        (-30.0, -31.0, -32.0),
+        (30.0, 0.0, -10.0, 29.0),
+        (0.0, -1000.0, 1.0),
+    ]
     large = Recipe("torch.manual_seed(0)\nlogits = (8 * torch.randn(50)).round() / 4")
     tested = "1 到 50 个分数，与自动求导一致", "1 to 50 scores, the same as autograd"
     return Exercise(truth, [*((_numbers(*row),) for row in rows), large], mistakes, tested, AUTOGRAD)

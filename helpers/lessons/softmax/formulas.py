@@ -12,7 +12,7 @@ __all__ = ["softmax_batch", "softmax_row"]
 
 READY_MADE = {name: name for name in ("softmax", "log_softmax", "softmin", "gumbel_softmax")}
 
-# Numbers of which exp fits into fp32: the lesson's own formula subtracts no maximum.
+# Numbers of which exp fits into fp32, be it as 0: the lesson's own formula subtracts no maximum.
 _ROWS = [
     [0.0, 1.0],
     [2.0, 0.0, 1.0],
@@ -22,6 +22,7 @@ _ROWS = [
     [-30.0, -31.0, -32.0],
     [40.0, 0.0, -40.0],
     [-40.0, 40.0],
+    [0.0, -1000.0, 1.0],
 ]
 _BATCHES = [
     [[0.0, 1.0], [2.0, 0.0]],  # square: a shape cannot tell the axes apart
@@ -31,6 +32,7 @@ _BATCHES = [
     [[[0.0, 1.0], [2.0, 0.0]], [[1.0, 1.0], [0.0, 3.0]]],
     [[[2.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]]],
     [[30.0, 29.0, 28.0], [-30.0, -31.0, -29.0], [0.0, 0.0, 0.0]],
+    [[0.0, -1000.0, 1.0], [-1000.0, 0.0, 2.0]],
 ]
 
 
@@ -89,7 +91,10 @@ def _truth(logits: Tensor) -> Tensor:
 @exercise
 def softmax_row() -> Exercise:
     """Exercise 1: the scores of one row (V,) -> their probabilities (V,)."""
-    tested = "一行，1 到 50 个分数，有并列，有高有低", "one row of 1 to 50 scores, with ties, high and low"
+    tested = (
+        "一行，1 到 50 个分数，有并列，有高有低，有的相差 1000",
+        "one row of 1 to 50 scores, with ties, high, low, 1000 apart",
+    )
     return Exercise(_truth, _cases(_ROWS, "50"), _other_formulas(), tested, READY_MADE)
 
 
