@@ -12,6 +12,8 @@ from torch import Tensor
 __all__ = ["as_tensor", "difference", "kind", "literal", "same"]
 
 MOST = 100_000  # numbers in lists; more are not read
+_NEW = {torch.uint16, torch.uint32, torch.uint64}  # of which PyTorch computes little
+_NEW |= {dtype for dtype in vars(torch).values() if isinstance(dtype, torch.dtype) and "float8" in str(dtype)}
 WIDEST = 160  # characters of a line that is still read
 
 
@@ -26,6 +28,8 @@ def as_tensor(value: Any) -> Tensor | None:
     """
     try:
         tensor = _read(value, depth=0)
+        if tensor is not None and tensor.dtype in _NEW:
+            tensor = tensor.double()
     except Exception:  # whatever a class of the learner's does when it is asked for its numbers
         return None
     return None if tensor is None or tensor.is_complex() or tensor.dtype == torch.bool else tensor

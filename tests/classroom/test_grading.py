@@ -3,6 +3,7 @@
 import functools
 import io
 import random
+import re
 import sys
 
 import numpy as np
@@ -21,6 +22,13 @@ MISTAKES = [
     Mistake("少了一半", "halved", lambda x: x),
     Mistake("求了和", "summed", lambda x: x.sum(), lambda x: -x.sum()),
     Mistake("读了不存在的一项", "read beyond the end", lambda x: x[5]),
+]
+
+
+NUMBERS = [  # every dtype of real numbers that holds 2, 4 and 6
+    dtype
+    for dtype in sorted({value for value in vars(torch).values() if isinstance(value, torch.dtype)}, key=str)
+    if re.fullmatch(r"torch.(u?int(8|16|32|64)|b?float(16|32|64)|float8_e[45]m[23]\w*)", str(dtype))
 ]
 
 
@@ -58,7 +66,15 @@ def test_a_missing_answer(answer, capsys):
     assert verdict(answer, capsys) == "○ 等你作答 · awaiting your answer\n"
 
 
-@pytest.mark.parametrize("answer", [lambda x: x + x, lambda x: (2 * x).tolist(), lambda x: (2 * x).numpy()])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda x: x + x,
+        lambda x: (2 * x).tolist(),
+        lambda x: (2 * x).numpy(),
+        *(lambda x, dtype=dtype: (2 * x).to(dtype) for dtype in NUMBERS),
+    ],
+)
 def test_a_right_answer(answer, capsys):
     assert verdict(answer, capsys) == "✓ 通过：两组\n  right: two inputs\n"
 
@@ -303,6 +319,48 @@ def test_what_a_cell_has_set_does_not_disturb(capsys):
     finally:
         torch.set_grad_enabled(True), torch.set_default_dtype(torch.float32), torch.set_default_device(None)
     assert state() == before
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_what_a_cell_has_set_disturbs_no_exercise(name):
+    before = state()
+    answer = answer_to(name)
+    try:
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16), np.errstate(all="raise"):
+            torch.set_default_dtype(torch.float16), torch.set_default_device("meta")
+            verdict, _ = EXERCISES[name].judge(*(answer if isinstance(answer, tuple) else (answer,)))
+    finally:
+        torch.set_default_dtype(torch.float32), torch.set_default_device(None)
+    assert verdict.mark == "✓"
+    assert state() == before
+
+
+@pytest.mark.parametrize("name", EXERCISES)
+def test_whatever_is_handed_in_is_refused(name, capsys):
+    """Values, and functions that give them; none that any exercise takes, and each with a verdict."""
+    values = [
+        Loud(),
+        object(),
+        10**400,
+        b"x",
+        {},
+        np.array(["a"]),
+        np.array([1, None]),
+        torch.zeros(0),
+        torch.zeros(2, 0, 3),
+    ]
+    values += [
+        torch.zeros(2).to(torch.float8_e4m3fn),
+        torch.tensor([True]),
+        float("nan"),
+        int,
+        sys,
+        [[[[[[[[[1]]]]]]]]],
+    ]
+    for value in values:
+        for answer in (value, lambda *_, value=value: value):
+            EXERCISES[name](*[answer] * EXERCISES[name].takes)
+            assert capsys.readouterr().out[0] == "✗"
 
 
 def test_the_keyboard_interrupts(capsys):
