@@ -10,7 +10,12 @@ CODE_OR_FORMULA = re.compile(
     r"(^ *```.*?^ *```|(?<!`)(`+)(?!`).*?(?<!`)\2(?!`))|\$\$.+?\$\$|\$(?=\S)[^$\n]*?(?<=\S)\$", re.M | re.S
 )
 TAGS = "a blockquote br code details em h1 h2 h3 h4 hr img li ol p pre s strong summary table tbody td th thead tr ul"
-STRAY = re.compile(r"\*|\$|`|~~|</?[a-zA-Z!]|\]\(|!\[|\[[^\]]*\]\[|&[a-z]+;|\\[()\[\]]|^\s*(?:#{1,6} |>|\|)", re.M)
+WORD = "[A-Za-z0-9]"  # an underscore between two of these is part of a name
+STRAY = re.compile(
+    rf"(?<!{WORD})_|_(?!{WORD})|"
+    + r"\*|\$|`|~~|</?[a-zA-Z!]|\]\(|!\[|\[[^\]]*\]\[|&[a-z]+;|\\[()\[\]]|^\s*(?:#{1,6} |>|\|)",
+    re.M,
+)
 
 
 class Reader(HTMLParser):
