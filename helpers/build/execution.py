@@ -1,6 +1,7 @@
 """What runs the lessons, and the digest that tells whether a lesson has to be run again."""
 
 import hashlib
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -37,7 +38,7 @@ def execute(notebook: NotebookNode, path: Path) -> None:
         on_cell_execute=lambda cell, cell_index: running.append(cell_index),
     )
     try:
-        client.execute()
+        client.execute(env={"OMP_NUM_THREADS": "1", **os.environ})  # two run at once: a second thread each would wait
     except CellExecutionError as error:
         raise failure(notebook, path, running[-1], f"{error.ename}: {error.evalue}") from None
     except (DeadKernelError, TimeoutError) as error:

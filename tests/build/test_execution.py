@@ -223,7 +223,7 @@ def test_a_lesson_that_fails_in_one_language_only_leaves_the_files_as_they_were(
     "error", [RuntimeError("Kernel died"), PermissionError(13, "denied", "/x"), KeyError("python3")]
 )
 def test_a_kernel_that_does_not_start(built, monkeypatch, error):
-    def execute(self):
+    def execute(self, **_):
         raise error
 
     monkeypatch.setattr("nbclient.NotebookClient.execute", execute)
