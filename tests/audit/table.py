@@ -166,7 +166,7 @@ CASES = [
         ["zero_grad_forgotten"],
     ),
     Case("last window dropped", loops.dropped_window, at((1.0, 1.0)), "token_mean", ["window_dropped"]),
-    Case("a step after every micro-batch", loops.step_each, {}, None, ["no_accumulation"]),
+    Case("a step after every micro-batch", loops.step_each, {}, "token_mean", ["no_accumulation"]),
     Case("rows shuffled", loops.shuffled, {}, None, ["shuffled"]),
     Case(
         "clipped at the end, sum / N",

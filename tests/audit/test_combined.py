@@ -191,6 +191,21 @@ def carried(loss, each=False):
     return train
 
 
+@pytest.mark.parametrize("name", [None, "unshifted_count", "padded_count"])
+def test_a_step_for_each_micro_batch_is_counted_over_that_one(name):
+    """Its mean is the token mean of its step, and not the mean of a window that had no step of its own."""
+
+    def train(model, rows, batch_size, K):
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        for (batch,) in windows(rows, batch_size, 1):
+            optimizer.zero_grad()
+            (losses(model, batch).sum() / COUNTS.get(name, valid)(batch)).backward()
+            optimizer.step()
+
+    verdict = audit(train)
+    assert (verdict.rule, set(verdict.faults)) == ("token_mean", {"no_accumulation", name} - {None})
+
+
 def test_forgotten_zero_grad_with_other_faults():
     verdict = audit(carried(lambda m, b, w, K: mean(m, b) / K))
     assert (verdict.rule, set(verdict.faults)) == ("mean_of_means", {"zero_grad_forgotten", "fixed_divisor"})
