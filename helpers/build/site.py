@@ -35,8 +35,9 @@ SETUP_CELL = {"zh": "准备单元格", "en": "Setup cell"}
 AFTER_A_GUESS = {"zh": "先猜，再看输出", "en": "Guess first, then look at the output"}
 # What is true of a notebook and not of a page.
 KERNEL_ONLY = re.compile(
-    r"滑块要在能运行的地方才会动：[^。\n]*。|滑块右边的数字也可以直接改。"
+    r"滑块要在能运行的地方才会动：[^。\n]*。|滑块右边的数字也可以直接改。|（控件要在课运行时才会动。）"
     r"|The (?:sliders|controls) work only while the lesson is running: [^.\n]*\. ?"
+    r"| ?\(The controls work only while the lesson is running\.\)"
     r"|You can also type into the number to the right of a slider\. ?"
 )
 
