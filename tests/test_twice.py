@@ -51,7 +51,7 @@ def test_the_stages_of_ci_are_jobs():
     workflow = read(".github/workflows/tests.yml")
     assert len(stages) == 5
     assert [*re.findall(r"\.ci/run (\w+)", workflow), *re.findall(r"stage: (\w+)", workflow)] == stages
-    assert f"set -- {' '.join(stages)}\n" in read(".ci/run")
+    assert f"set -- {' '.join(stages[:-1])}\n" in read(".ci/run")  # browser: a job of its own
 
 
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="this copy is no clone")

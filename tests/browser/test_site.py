@@ -25,6 +25,12 @@ OVERLAPPING = """() => [...document.querySelectorAll('figure.explorer')].flatMap
         && b.left < a.right - 1 && a.top < b.bottom - 1 && b.top < a.bottom - 1).map(([other]) => [html, other]));
 })"""
 THEME = "scheme => { const { dataset } = document.documentElement; if (dataset.theme) dataset.theme = scheme; }"
+SETTLED = """async () => {  // until no colour fades over any more
+    for (let frame = 0; frame < 3; frame++) {
+        await new Promise(requestAnimationFrame);
+        await Promise.all(document.getAnimations().map(one => one.finished.catch(() => {})));
+    }
+}"""
 GROUND = "() => getComputedStyle(document.querySelector('figure.explorer')).backgroundColor"
 CUT = """() => [...document.querySelectorAll('main pre')].map(pre => pre.scrollWidth - pre.clientWidth)
     .filter(cut => cut > 1)"""
@@ -113,6 +119,7 @@ def test_nobody_is_left_out(visited, scheme):
     page.emulate_media(color_scheme=scheme)
     page.evaluate(THEME, scheme)
     page.evaluate("() => document.querySelectorAll('details').forEach(one => { one.open = true; })")
+    page.evaluate(SETTLED)
     found = Axe().run(page, CONTENTS, AXE | ONLY[scheme]).response["violations"]
     nodes = [(rule["id"], node["target"][0], node["html"][:200]) for rule in found for node in rule["nodes"]]
     ours = [one for one in nodes if not any(one[0] == rule and one[1].startswith(place) for rule, place in THEIRS)]
