@@ -535,4 +535,5 @@ def test_two_ranks_of_distributed_data_parallel(tmp_path):
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     ranks = [subprocess.Popen(command, cwd=ROOT, **pipes) for command in commands]
     for rank in ranks:
-        assert rank.communicate(timeout=120)[0] == 4 * "right\n"
+        said = rank.communicate(timeout=120)[0].splitlines()
+        assert [line for line in said if not line.startswith("[Gloo]")] == 4 * ["right"]  # torch 2.9 says who is there
