@@ -9,7 +9,7 @@ from tests.audit import loops
 from tests.audit.loops import count, epoch, losses, mean, summed, valid, windows
 from tests.audit.table import CASES
 
-fuzz = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+fuzz = settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 
 
 @st.composite
@@ -95,6 +95,8 @@ def test_the_weights_come_back(given_weights, partitions):
         torch.testing.assert_close(weights.sum(0), table[tokens], rtol=1e-9, atol=1e-12)
 
 
+@example([1, 1, 1, 2], 2, 2)  # one target in all: many rules weigh it alike, and a remark names them
+@example([1, 2, 1, 2], 2, 1)
 @given(st.lists(st.integers(1, 9), min_size=4, max_size=10), st.integers(2, 4), st.integers(1, 3))
 @fuzz
 def test_ranks_with_the_right_loop_are_ok_and_without_the_factor_are_not(lengths, world, K):
@@ -110,7 +112,9 @@ def test_ranks_with_the_right_loop_are_ok_and_without_the_factor_are_not(lengths
 
     assert verdict(world).ok
     missing = verdict(1)
-    assert not missing.ok and missing.rule == "token_mean" and missing.faults == ["over_world"]
+    named = missing.rule == "token_mean" and missing.faults == ["over_world"]
+    alike = [remark for remark in missing.remarks if "cannot tell this from" in remark]
+    assert not missing.ok and (named or any("token_mean, over_world" in remark for remark in alike))
 
 
 @given(some_rows(), pairs)
