@@ -4,6 +4,7 @@ Each thread has its own `ProcessGroupGloo`, and all share one `HashStore`: no pr
 gloo finds no network address to bind to, a sum in memory takes its place.
 """
 
+import functools
 import threading
 import warnings
 from collections.abc import Callable
@@ -20,19 +21,33 @@ SECONDS = 60  # how long a rank waits for the others
 OPERATIONS = {"sum": dist.ReduceOp.SUM, "max": dist.ReduceOp.MAX}
 
 
-def _in_memory(world: int, seconds: float) -> tuple[threading.Barrier, Callable[[Tensor, int, str], None]]:
+class _InMemory:
     """The all-reduce of W threads without a network: each waits for all, and then has the sum in the order of ranks."""
-    barrier, given = threading.Barrier(world, timeout=seconds), [torch.empty(0)] * world
 
-    def all_reduce(tensor: Tensor, rank: int, op: str) -> None:
-        given[rank] = tensor.detach().clone()
-        barrier.wait()
-        total = {"sum": sum, "max": lambda tensors: torch.stack(tensors).amax(0)}[op](given)
-        barrier.wait()
+    def __init__(self, world: int, seconds: float) -> None:
+        self._given: list[torch.Tensor | None] = [None] * world
+        self._seconds, self._round, self._total, self._left = seconds, 0, torch.empty(0), False
+        self._meeting = threading.Condition()
+
+    def all_reduce(self, tensor: Tensor, rank: int, op: str) -> None:
+        with self._meeting:
+            self._given[rank], here = tensor.detach().clone(), self._round
+            if all(given is not None for given in self._given):
+                self._total = {"sum": sum, "max": lambda given: torch.stack(given).amax(0)}[op](self._given)
+                self._given, self._round = [None] * len(self._given), here + 1
+                self._meeting.notify_all()
+            self._meeting.wait_for(lambda: self._round > here or self._left, self._seconds)
+            if self._round == here:
+                raise threading.BrokenBarrierError("the ranks do not call all_reduce equally often")
+            total = self._total  # that of this round: the next one waits for this rank
         with torch.no_grad():
             tensor.copy_(total)
 
-    return barrier, all_reduce
+    def leave(self) -> None:
+        """A rank is done, or has failed: who waits for it waits in vain."""
+        with self._meeting:
+            self._left = True
+            self._meeting.notify_all()
 
 
 def in_ranks(
@@ -60,13 +75,13 @@ def in_ranks(
     check_world(world, language)
     if not simulated:
         try:
-            _group(dist.HashStore(), 0, 1)
+            _bind()
         except (RuntimeError, AttributeError, ValueError) as error:
             zh = f"gloo 绑定不了网络地址（{error}），改为在内存里求和：结果一样，只是没有真正通信"
             en = f"gloo cannot bind to a network address ({error}); the sum is taken in memory, with the same result"
             warnings.warn(in_language(language, zh, en), stacklevel=2)
             simulated = True
-    barrier, reduce_in_memory = _in_memory(world, seconds)
+    memory = _InMemory(world, seconds)
     store = None if simulated else dist.HashStore()
     results: list[object] = [None] * world
     groups: list[object] = [None] * world  # kept until all ranks are done: one that is may not hang up on the others
@@ -75,7 +90,7 @@ def in_ranks(
     def thread(rank: int) -> None:
         try:
             if simulated:
-                results[rank] = work(rank, lambda tensor, op="sum": reduce_in_memory(tensor, rank, op))
+                results[rank] = work(rank, lambda tensor, op="sum": memory.all_reduce(tensor, rank, op))
             else:
                 groups[rank] = group = _group(store, rank, world, seconds)
                 results[rank] = work(
@@ -83,8 +98,9 @@ def in_ranks(
                 )
         except BaseException as error:
             failed.append(error)
-            barrier.abort()
             groups[rank] = group = None  # closes its connections, so that the others do not wait in vain
+        finally:
+            memory.leave()
 
     threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]
     for one in threads:
@@ -94,6 +110,12 @@ def in_ranks(
     if failed:
         raise next((error for error in failed if not isinstance(error, threading.BrokenBarrierError)), failed[0])
     return results
+
+
+@functools.cache
+def _bind() -> None:
+    """Raises what gloo raises where it cannot bind to an address; where it could once, nothing is tried again."""
+    _group(dist.HashStore(), 0, 1)
 
 
 def _group(store, rank: int, world: int, seconds: float = SECONDS):

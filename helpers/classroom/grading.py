@@ -153,7 +153,7 @@ def graded(answer: Any, exercise: Exercise) -> tuple[Verdict, str]:
         en = f"this is {article(name)} {name}; hand over the function itself, without calling it"
         return wrong(f"交来的是 {name}，要的是函数本身，不带括号", en), ""
     cases = exercise.arguments
-    runs = runs_of(answer, cases, exercise.gradient_of)
+    runs = Runs(answer, cases, exercise.gradient_of)
     for number, (case, one) in enumerate(zip(cases, runs, strict=True)):
         if fault := fault_of(answer, exercise, number, case, one):
             forgotten = one.value is None and one.error is None and not returns_something(answer)
@@ -169,17 +169,29 @@ def graded(answer: Any, exercise: Exercise) -> tuple[Verdict, str]:
     return right(*exercise.tested), runs[0].printed
 
 
-def runs_of(answer: Callable, cases: Sequence[tuple], gradient_of: tuple[int, ...] = ()) -> list[Run]:
-    """One run a case in float64; from the first on that raises there and not in float32, all in float32.
+class Runs(Sequence):
+    """One run a case, made when it is looked at: a wrong answer shows itself on the first few.
 
-    The lessons' own tensors are float32, and what works on them is right.
+    In float64; from the first on that raises there and not in float32, all in float32. The lessons' own tensors are
+    float32, and what works on them is right.
     """
-    dtype, runs, tried = torch.float64, [], False
-    for case in cases:
-        one = run(answer, case, dtype, gradient_of)
-        if one.error and not tried:
-            tried, again = True, run(answer, case, torch.float32, gradient_of)
+
+    def __init__(self, answer: Callable, cases: Sequence[tuple], gradient_of: tuple[int, ...] = ()) -> None:
+        self._answer, self._cases, self._gradient_of = answer, cases, gradient_of
+        self._dtype, self._tried, self._made = torch.float64, False, []
+
+    def __len__(self) -> int:
+        return len(self._cases)
+
+    def __getitem__(self, number: int) -> Run:
+        for case in self._cases[len(self._made) : number + 1]:
+            self._made.append(self._run(case))
+        return self._made[number]
+
+    def _run(self, case: tuple) -> Run:
+        one = run(self._answer, case, self._dtype, self._gradient_of)
+        if one.error and not self._tried:
+            self._tried, again = True, run(self._answer, case, torch.float32, self._gradient_of)
             if again.error is None or any(word in said(one.error).lower() for word in ("dtype", "double", "float")):
-                dtype, one = torch.float32, again
-        runs.append(one)
-    return runs
+                self._dtype, one = torch.float32, again
+        return one

@@ -253,7 +253,7 @@ def test_unequal_numbers_never_print_alike(gap, capsys):
 # how an answer is run
 
 
-def test_an_answer_runs_once_a_case_and_what_it_prints_appears_once(capsys):
+def test_an_answer_runs_once_a_case_as_far_as_need_be_and_what_it_prints_appears_once(capsys):
     runs = []
 
     def answer(x):
@@ -265,7 +265,7 @@ def test_an_answer_runs_once_a_case_and_what_it_prints_appears_once(capsys):
     assert len(runs) == len(CASES)
     runs.clear()
     assert verdict(lambda x: answer(x) + 1, capsys).count("here") == 1
-    assert len(runs) == len(CASES)
+    assert len(runs) == 1
 
 
 def test_what_works_in_float32_is_right(capsys):

@@ -79,7 +79,7 @@ def by_cholesky(columns, gradient):
 def by_descent(columns, gradient):
     gram, wanted = columns.T @ columns, columns.T @ gradient
     weights, step = torch.zeros_like(wanted), 1 / torch.linalg.matrix_norm(gram, 2)
-    for _ in range(20_000):
+    for _ in range(1_000):
         weights = weights - step * (gram @ weights - wanted)
     return weights
 

@@ -13,9 +13,9 @@ from helpers.audit import in_ranks
 from helpers.batches import IGNORE_INDEX
 from helpers.classroom.errors import Refusal
 from helpers.classroom.faults import raised, unchanged
-from helpers.classroom.grading import Mistake, Verdict, finding, right, wrong
+from helpers.classroom.grading import Mistake, Runs, Verdict, finding, right, wrong
 from helpers.classroom.learner import awaits
-from helpers.classroom.running import Run, run
+from helpers.classroom.running import Run
 from helpers.classroom.values import as_tensor, kind, same
 from helpers.classroom.verdicts import waiting
 
@@ -71,7 +71,7 @@ def global_count(answer: Any) -> Verdict:
     if not callable(answer):
         return wrong("交来的不是函数：要函数本身，不带括号", "hand over the function itself, without calling it")
     cases = [[torch.tensor(own) for own in ranks] for ranks in RANKS]
-    runs = [run(on_ranks(answer), tuple(targets)) for targets in cases]
+    runs = Runs(on_ranks(answer), [tuple(targets) for targets in cases])
     for ranks, targets, one in zip(RANKS, cases, runs, strict=True):
         if fault := fault_of(answer, targets, one):
             print(one.printed, end="")
@@ -133,12 +133,12 @@ def numbers_of(one: Run) -> list[float] | None:
     return [value.double().item() for value in values]
 
 
-def diagnosis(cases: list[list[Tensor]], runs: list[Run]) -> list[tuple[str, str]]:
+def diagnosis(cases: list[list[Tensor]], runs: Runs) -> list[tuple[str, str]]:
     """The name of the mistake that gives these numbers in every case, if there is one."""
-    got = [numbers_of(one) for one in runs]
     for mistake in MISTAKES:
-        if any(all(map(alike, map(function, cases), got)) for function in mistake.functions):
-            return [("→ " + mistake.zh, "→ " + mistake.en)]
+        for function in mistake.functions:
+            if all(alike(function(targets), numbers_of(one)) for targets, one in zip(cases, runs, strict=True)):
+                return [("→ " + mistake.zh, "→ " + mistake.en)]
     return []
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import torch
 
 from helpers.classroom.faults import raised
-from helpers.classroom.grading import Verdict, runs_of, wrong
+from helpers.classroom.grading import Runs, Verdict, wrong
 from helpers.memory import PeakMemory
 
 __all__ = ["frugal"]
@@ -21,7 +21,7 @@ def frugal(loss_of: Callable) -> Verdict | None:
     )
     peaks = []
     for size, zh, en in probes:
-        one = runs_of(functools.partial(_peak, loss_of), [size])[0]
+        one = Runs(functools.partial(_peak, loss_of), [size])[0]
         if one.error is not None:
             said = raised(loss_of, one.error, [])
             return wrong(said[0] + zh, said[1] + en, *said[2:])

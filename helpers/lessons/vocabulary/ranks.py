@@ -18,8 +18,6 @@ from helpers.classroom.values import as_tensor
 
 __all__ = ["split_loss"]
 
-WAIT = 5  # seconds, for a rank that calls all_reduce less often than the other
-
 
 def _stacked(losses: list[Tensor], dh: list[Tensor]) -> Tensor:
     """For each rank one row with its loss, then its dh (N, D)."""
@@ -136,8 +134,6 @@ targets, epsilon = torch.randint(40, (11,)), 0.1"""
 def _on_two_ranks(loss_of: Callable) -> Callable:
     """What the learner's function gives on two ranks, in one tensor."""
 
-    waited: list[bool] = []  # once is enough
-
     @functools.wraps(loss_of)
     def run(hidden, weight, targets, epsilon):
         n = len(weight) // 2
@@ -147,12 +143,12 @@ def _on_two_ranks(loss_of: Callable) -> Callable:
             return loss_of(hidden.clone(), own, targets.clone(), rank * n, 2 * n, epsilon, all_reduce)
 
         try:
-            given = None if waited else in_ranks(2, work, simulated=True, seconds=WAIT)
+            given = in_ranks(2, work, simulated=True)
         except threading.BrokenBarrierError:
-            waited.append(True)
-        if waited:
             zh = "两个进程调用 all_reduce 的次数不同：少调用的一方会让另一个一直等"
-            raise Refusal(zh, "the ranks do not call all_reduce equally often: one waits for the other for ever")
+            raise Refusal(
+                zh, "the ranks do not call all_reduce equally often: one waits for the other for ever"
+            ) from None
         if any(one is None for one in given):
             return None
         if not all(isinstance(one, tuple | list) and len(one) == 2 for one in given):
