@@ -3,13 +3,14 @@
 import base64
 import itertools
 import json
+import re
 import zlib
 
 import ipywidgets
 import pytest
 
 from helpers.classroom.controls import slider, values_of
-from helpers.classroom.drawing import BLUE, canvas, house_style
+from helpers.classroom.drawing import BLUE, RED, canvas, house_style
 from helpers.classroom.explorer import Explorer
 from helpers.classroom.export import EXPORTED, exported
 
@@ -128,6 +129,35 @@ def test_a_picture_that_names_white_stays_light(words, light):
     with house_style():
         explorer.figure.text(0.1, 0.9, words)
     assert exported(explorer)["light"] is light
+
+
+@house_style()
+def dots() -> Explorer:
+    """Equal markers; markers of two kinds in one artist; a word, whose letters are no markers."""
+    figure = canvas(200)
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.set(xlim=(0, 9.6), ylim=(0, 2))
+    equal = axes.plot([], [], "o", color=BLUE, animated=True)[0]
+    axes.scatter([1, 2, 3], [1, 1, 1], c=[BLUE, RED, RED], animated=True)
+    axes.text(1, 1, "aaa", animated=True)
+
+    def draw(count: int) -> str:
+        equal.set_data(range(1, 1 + count), [1] * count)
+        return ""
+
+    return Explorer(figure, draw, count=slider("count", 1, 0, 3))
+
+
+def test_equal_markers_are_the_corners_of_one_line():
+    data = exported(dots())
+    two, equal, word = states(data)["parts"]
+    assert ["polyline" in drawing for drawing in equal] == [False, False, True, True]  # 0, 1, 2 and 3 of them
+    points, marker = re.search(r'points="([^"]*)" style="[^"]*marker: url\(#([^)]*)\)', equal[3]).groups()
+    assert points == "72,72 144,72 216,72"  # as many points of 1/72 inch
+    inner, style = re.search(f'<marker id="{marker}"[^>]*><use href="#(.*?)" style="(.*?)"/>', data["defs"]).groups()
+    assert f'id="{inner}"' in data["defs"] and "var(--blue)" in style
+    assert f'href="#{inner}" x="72" y="72" style="{style}"' in equal[1]
+    assert "polyline" not in two[0] + word[0] and two[0].count("<use") == word[0].count("<use") == 3
 
 
 def test_an_export_leaves_the_explorer_as_it_was():
