@@ -13,15 +13,29 @@ from transformers import Trainer, TrainingArguments
 from helpers.audit import collate
 from tests.trainers.models import mean_loss
 
+OPTIONS = {
+    "num_train_epochs": 1,
+    "max_grad_norm": 0,
+    "use_cpu": True,
+    "report_to": "none",
+    "save_strategy": "no",
+    "logging_strategy": "no",
+    "disable_tqdm": True,
+}
 
-class InOrder(Trainer):
+
+class InOrder:
     """Trainer shuffles, unless its sampler does not."""
 
     def _get_train_sampler(self, *_):
         return SequentialSampler(self.train_dataset)
 
 
-class PlainMean(InOrder):
+class Plain(InOrder, Trainer):
+    """Trainer's own loss."""
+
+
+class PlainMean(Plain):
     """`compute_loss` overridden as for years: the mean over the valid targets of the micro-batch."""
 
     def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
@@ -30,7 +44,7 @@ class PlainMean(InOrder):
         return (loss, outputs) if return_outputs else loss
 
 
-class SumOverItems(InOrder):
+class SumOverItems(Plain):
     """`compute_loss` overridden with the count that Trainer hands over: sum / num_items_in_batch."""
 
     def compute_loss(self, model, inputs, return_outputs=False, num_items_in_batch=None):
@@ -48,25 +62,19 @@ def fit(trainer, model, rows, batch_size, K, **options):
             folder,
             per_device_train_batch_size=batch_size,
             gradient_accumulation_steps=K,
-            num_train_epochs=1,
-            max_grad_norm=0,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
             remove_unused_columns=False,
+            **OPTIONS,
             **options,
         )
         trainer(model=model, args=arguments, train_dataset=rows, data_collator=collate).train()
 
 
 def default(model, rows, batch_size, K):
-    fit(InOrder, model, rows, batch_size, K)
+    fit(Plain, model, rows, batch_size, K)
 
 
 def label_smoothing(model, rows, batch_size, K):
-    fit(InOrder, model, rows, batch_size, K, label_smoothing_factor=0.1)
+    fit(Plain, model, rows, batch_size, K, label_smoothing_factor=0.1)
 
 
 def plain_mean(model, rows, batch_size, K):
@@ -78,7 +86,7 @@ def sum_over_items(model, rows, batch_size, K):
 
 
 def default_on_ranks(model, rows, batch_size, K):
-    fit(InOrder, model, rows, batch_size, K, ddp_backend="gloo")
+    fit(Plain, model, rows, batch_size, K, ddp_backend="gloo")
 
 
 def sum_over_items_on_ranks(model, rows, batch_size, K):
@@ -91,4 +99,4 @@ def eval_loss(model, rows, batch_size: int) -> float:
         arguments = TrainingArguments(
             folder, per_device_eval_batch_size=batch_size, use_cpu=True, report_to="none", disable_tqdm=True
         )
-        return InOrder(model=model, args=arguments, eval_dataset=rows, data_collator=collate).evaluate()["eval_loss"]
+        return Plain(model=model, args=arguments, eval_dataset=rows, data_collator=collate).evaluate()["eval_loss"]

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from datasets import Dataset
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
-from torch.utils.data import SequentialSampler
 from transformers import PreTrainedTokenizerFast
 from trl import SFTConfig, SFTTrainer
 
+from tests.trainers.hf_trainer import OPTIONS, InOrder
 
-class InOrder(SFTTrainer):
-    def _get_train_sampler(self, *_):
-        return SequentialSampler(self.train_dataset)
+
+class Plain(InOrder, SFTTrainer):
+    """TRL's own loss."""
 
 
 def fit(model, columns, batch_size, K):
@@ -28,17 +28,11 @@ def fit(model, columns, batch_size, K):
             folder,
             per_device_train_batch_size=batch_size,
             gradient_accumulation_steps=K,
-            num_train_epochs=1,
-            max_grad_norm=0,
-            use_cpu=True,
-            report_to="none",
-            save_strategy="no",
-            logging_strategy="no",
-            disable_tqdm=True,
             bf16=False,
             gradient_checkpointing=False,
+            **OPTIONS,
         )
-        InOrder(model, arguments, train_dataset=Dataset.from_list(columns), processing_class=tokenizer).train()
+        Plain(model, arguments, train_dataset=Dataset.from_list(columns), processing_class=tokenizer).train()
 
 
 def labels(model, rows, batch_size, K):
