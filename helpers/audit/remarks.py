@@ -58,9 +58,8 @@ def matched(matches: list[Match], clipped: bool) -> list[Remark]:
     mine, *others = [match.rule if clipped else ", ".join((match.rule, *match.faults)) for match in matches]
     others = [other for other in dict.fromkeys(others) if other != mine and not (clipped and other == "sum")]
     if others:
-        listed = "; ".join(others[:4])
-        zh = f"在这些行和拆法上，下面的规则给出同样的权重，分不开：{listed}"
-        found.append((zh, f"these rows and partitions cannot tell this from: {listed}"))
+        zh = f"在这些行和拆法上，下面的规则给出同样的权重，分不开：{'；'.join(others[:4])}"
+        found.append((zh, f"these rows and partitions cannot tell this from: {'; '.join(others[:4])}"))
     return found
 
 

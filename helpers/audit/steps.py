@@ -109,18 +109,18 @@ def _misfit(reading: Reading, held: list[list[set[int]]], targets: set[int]) -> 
         aligned.faults, aligned.fits = ["shuffled"], all(steps)
         return aligned
     expected = [sorted(set(layout.rows_of(w)) & targets) for w in range(len(layout.windows))]
-    zh = f"各步含的行是 {_list(steps)}，而各个累积窗口的行是 {_list(expected)}"
-    en = f"the steps hold the rows {_list(steps)}, where the windows are {_list(expected)}"
+    zh = f"各步含的行是 {_list(steps, '；')}，而各个累积窗口的行是 {_list(expected, '；')}"
+    en = f"the steps hold the rows {_list(steps, '; ')}, where the windows are {_list(expected, '; ')}"
     aligned.remark = f"{layout.name}：{zh}", f"{layout.name}: {en}"
     return aligned
 
 
-def _list(rows: list[list[int]]) -> str:
+def _list(rows: list[list[int]], between: str) -> str:
     text = [
         f"{step[0]}–{step[-1]}" if len(step) > 1 and step[-1] - step[0] == len(step) - 1 else str(step)[1:-1]
         for step in rows
     ]
-    return "; ".join(f"({part})" for part in text)
+    return between.join(f"({part})" for part in text)
 
 
 def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: float) -> list[Tensor]:

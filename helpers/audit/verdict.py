@@ -6,8 +6,8 @@ from torch import Tensor
 
 from .names import FAULTS, RIGHT_RULE_WITH_FAULTS, RULES, in_language, printable
 
-COLOURS = ("#1f6feb", "#d4740c", "#2a8f5b", "#8e4ec6")  # of the steps, in turn
-GREY, RED = "#9a9a9a", "#c62828"  # masked targets; the line at 1/N
+COLOURS = ("#1f5a99", "#9a86cf", "#1d6b4a", "#3d2470")  # of the steps, in turn: neither red nor orange, which judge
+GREY, INK = "#bdbdbd", "#1a1a1a"  # masked targets; the line at 1/N, and edges
 
 
 @dataclass(frozen=True)
@@ -94,12 +94,13 @@ class Verdict:
             for step, values in enumerate(weights.tolist()):
                 left = 0.8 * (step + 0.5) / together - 0.4 if together > 1 else 0.0
                 colours = [GREY if masked else COLOURS[step % len(COLOURS)] for masked in self.masked.tolist()]
-                panel.bar([left + place for place in range(len(values))], values, 0.8 / together, color=colours)
+                places = [left + place for place in range(len(values))]
+                panel.bar(places, values, 0.8 / together, color=colours, edgecolor=INK, linewidth=0.5)
             for values in self.right[partition]:
                 members = values.nonzero().squeeze(1).tolist()
                 if members:
                     ends = (members[0] - 0.5, members[-1] + 0.5)
-                    panel.plot(ends, [values.max().item()] * 2, color=RED, linewidth=1.2)
+                    panel.plot(ends, [values.max().item()] * 2, color=INK, linewidth=1.2)
             panel.set_title(f"{partition[0]} × {partition[1]}", loc="left", fontsize=9)
             panel.set_ylabel("$w$")
             panel.margins(x=0.01)

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from helpers.classroom.bilingual import FAMILY, register_font
 
-__all__ = ["BLUE", "GREY", "INK", "NAMED", "ORANGE", "PALE", "RED", "canvas", "house_style", "labelled_bars", "number"]
+__all__ = ["BLUE", "GREEN", "GREY", "INK", "LILAC", "MINT", "NAMED", "ORANGE", "PALE", "PLUM", "RED", "VIOLET"]
+__all__ += ["canvas", "house_style", "labelled_bars", "number"]
 
 # A colour has one meaning in all lessons:
 INK = "#1a1a1a"  # words, axes, curves, what is given or true, and where the controls stand
@@ -21,10 +22,13 @@ RED = "#cf4a3a"  # wrong: counts too much, or is not what it should be
 ORANGE = "#e08a00"  # the target
 GREY = "#bdbdbd"  # nothing: padding, and numbers that a dtype cannot hold
 PALE = "#d3e0ee"  # counts too little, or not at all
+GREEN, MINT = "#1d6b4a", "#bfe6cf"  # tensors of the forward pass
+PLUM, VIOLET, LILAC = "#3d2470", "#9a86cf", "#b9a8e6"  # gradients
 NAMED = {INK: "ink", BLUE: "blue", RED: "red", ORANGE: "orange", GREY: "grey", PALE: "pale"}  # for pages
+NAMED |= {GREEN: "green", MINT: "mint", PLUM: "plum", VIOLET: "violet", LILAC: "lilac"}
 # From dark to light, so that they survive a grey projector. The light ones have less than 3 : 1 on white, so what
 # they fill has an edge of INK, and no line is drawn in them.
-EDGED = (ORANGE, GREY, PALE)
+EDGED = (ORANGE, GREY, PALE, LILAC, MINT)
 
 WIDTH = 960  # of every picture, in pixels of the page
 SHARPNESS = 1.25  # pixels of the picture to one of the page: legible when a teacher zooms in

@@ -16,12 +16,17 @@ from matplotlib import font_manager
 from helpers.classroom.drawing import (
     BLUE,
     EDGED,
+    GREEN,
     GREY,
     INK,
+    LILAC,
+    MINT,
     ORANGE,
     PALE,
+    PLUM,
     RED,
     SETTINGS,
+    VIOLET,
     canvas,
     house_style,
     labelled_bars,
@@ -34,6 +39,7 @@ from tests.classroom.test_explorer import line
 
 ROOT = Path(__file__).parents[2]
 PALETTE = (INK, BLUE, RED, ORANGE, GREY, PALE)
+TENSORS = (PLUM, GREEN, RED, VIOLET, LILAC, MINT)  # of lesson 07; red is what should not be there
 ODD = {
     "text.usetex": True,
     "font.family": ["cursive"],
@@ -78,13 +84,14 @@ def test_luminance():
 
 
 def test_colours_differ_in_lightness():
-    """On a grey projector the six colours and white paper are still seven: at least 10 apart in CIE L*, of 100."""
-    lightness = [116 * luminance(colour) ** (1 / 3) - 16 for colour in (*PALETTE, "#ffffff")]
-    assert min(np.diff(lightness)) > 10
+    """On a grey projector those of one picture, and white paper, still differ: at least 10 apart in CIE L*, of 100."""
+    for colours in (PALETTE, TENSORS):
+        lightness = [116 * luminance(colour) ** (1 / 3) - 16 for colour in (*colours, "#ffffff")]
+        assert min(np.diff(lightness)) > 10
 
 
 def test_what_has_less_than_3_to_1_on_white_is_edged():
-    assert {colour for colour in PALETTE if 1.05 / (luminance(colour) + 0.05) < 3} == set(EDGED)
+    assert {colour for colour in {*PALETTE, *TENSORS} if 1.05 / (luminance(colour) + 0.05) < 3} == set(EDGED)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import ipywidgets
 from matplotlib.patches import Patch, Polygon
 
 from helpers.classroom.bilingual import say
-from helpers.classroom.drawing import BLUE, GREY, INK, NAMED, ORANGE, PALE, RED, canvas, house_style
+from helpers.classroom.drawing import GREEN, INK, LILAC, MINT, NAMED, PLUM, RED, VIOLET, canvas, house_style
 from helpers.classroom.explorer import Explorer, sized
 from helpers.lessons.vocabulary.stairs import BYTES, METHODS, TENSORS, stairs
 
@@ -18,7 +18,7 @@ TOKENS = (512, 1024, 2048, 4096, 8192, 16384, 32768)
 CLASSES = (32000, 50257, 128256, 151936, 256000)
 FEATURES = (512, 1024, 2048, 4096)
 PARTS = (1, 2, 4, 8, 16)
-COLOURS = dict(zip(TENSORS, (INK, PALE, BLUE, RED, GREY, ORANGE), strict=True))
+COLOURS = dict(zip(TENSORS, (PLUM, GREEN, MINT, RED, LILAC, VIOLET), strict=True))
 
 
 @house_style()
