@@ -15,7 +15,7 @@ from matplotlib.patches import Patch
 from matplotlib.text import Text
 
 from helpers.classroom.bilingual import set_language
-from helpers.classroom.drawing import BLUE, EDGED, INK, PALE, house_style
+from helpers.classroom.drawing import BLUE, EDGED, INK, NAMED, PALE, house_style
 from helpers.classroom.explorer import Explorer
 from helpers.lessons.audit.explore import xray
 from helpers.lessons.cross_entropy.explore import surprise
@@ -168,6 +168,55 @@ def test_light_colours_have_a_dark_edge_and_no_lines(name):
                 assert to_hex(line.get_markeredgecolor()) == INK, line.get_gid()
         for lines in explorer.figure.findobj(LineCollection):
             assert not {to_hex(colour) for colour in lines.get_colors()} & set(EDGED), lines.get_gid()
+
+
+# What a colour may say in a legend. Each row is one meaning: see helpers/classroom/drawing.py.
+SAID = {
+    "orange": {"target"},
+    "blue": {"valid", "right", "1/N, as it should be", "repaired"},
+    "red": {"off by over 1%", "0, no error", "inf", "nan", "naive", "too heavy", "z kept by a name"},
+    "pale": {"prompt", "too light"},
+    "grey": {"padding", "masked"},
+    "green": {"log-probs ln p"},
+    "mint": {"logits z"},
+    "plum": {"dW and dh"},
+    "violet": {"gradient of z"},
+    "lilac": {"gradient of ln p"},
+}
+
+
+def said_in(handle: Patch | Line2D) -> set[str]:
+    """The names of a sample's colours, without ink and the white of paper."""
+    marked = isinstance(handle, Line2D) and handle.get_marker() not in ("None", None, "")
+    if isinstance(handle, Patch):
+        colours = [handle.get_facecolor()]
+    else:
+        colours = [handle.get_markerfacecolor(), handle.get_markeredgecolor()] if marked else [handle.get_color()]
+    return {NAMED.get(to_hex(colour), to_hex(colour)) for colour in colours} - {"ink", "#ffffff", "#000000"}
+
+
+def test_a_colour_says_one_thing_in_all_lessons():
+    set_language("en")
+    found = {}
+    for make, _ in EXPLORERS.values():
+        figure = make().figure
+        for legend in [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]:
+            for handle, words in zip(legend.legend_handles, legend.get_texts(), strict=True):
+                for colour in said_in(handle):
+                    found.setdefault(colour, set()).add(words.get_text())
+    assert found == SAID
+
+
+@every
+def test_no_colour_is_outside_the_palette(name):
+    explorer, states = as_made(name), EXPLORERS[name][1]
+    for values in ({}, *states):
+        moved(explorer, **values)
+        for patch in explorer.figure.findobj(lambda one: isinstance(one, Patch) and filled(one)):
+            assert to_hex(patch.get_facecolor()) in {*NAMED, "#ffffff"}, patch.get_gid()
+        for line in explorer.figure.findobj(lambda one: isinstance(one, Line2D) and one.get_gid()):
+            drawn = line.get_color() if line.get_linestyle() not in ("None", "") else line.get_markeredgecolor()
+            assert to_hex(drawn) in {*NAMED, "#ffffff"}, line.get_gid()
 
 
 @every
