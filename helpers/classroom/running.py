@@ -56,11 +56,11 @@ def undisturbed(dtype: torch.dtype = torch.float64) -> Iterator[None]:
     before = [read() for read, _ in _STATE]
     seeds = [read() for read, _ in _SEEDS]
     try:
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.autocast("cpu", enabled=False):
+        cpu = torch.device("cpu")
+        at_home = contextlib.nullcontext() if torch.get_default_device() == cpu else cpu
+        with warnings.catch_warnings(), torch.inference_mode(False), torch.autocast("cpu", enabled=False), at_home:
             torch._C._set_grad_enabled(True)
             torch.set_default_dtype(dtype)
-            if torch.get_default_device() != torch.device("cpu"):
-                torch.set_default_device(None)
             yield
     finally:
         for (read, put), value in zip(_STATE, before, strict=True):

@@ -1,5 +1,6 @@
 """How answers are graded: what is printed for one that is missing, right, wrong, wrong in a known way, or broken."""
 
+import contextlib
 import functools
 import io
 import random
@@ -322,12 +323,16 @@ def test_what_a_cell_has_set_does_not_disturb(capsys):
 
 
 @pytest.mark.parametrize("name", EXERCISES)
-def test_what_a_cell_has_set_disturbs_no_exercise(name):
+@pytest.mark.parametrize("device", ["set", "in with"])
+def test_what_a_cell_has_set_disturbs_no_exercise(name, device):
     before = state()
     answer = answer_to(name)
+    around = torch.device("meta") if device == "in with" else contextlib.nullcontext()
     try:
-        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16), np.errstate(all="raise"):
-            torch.set_default_dtype(torch.float16), torch.set_default_device("meta")
+        with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16), np.errstate(all="raise"), around:
+            torch.set_default_dtype(torch.float16)
+            if device == "set":
+                torch.set_default_device("meta")
             verdict, _ = EXERCISES[name].judge(*(answer if isinstance(answer, tuple) else (answer,)))
     finally:
         torch.set_default_dtype(torch.float32), torch.set_default_device(None)
