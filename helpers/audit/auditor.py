@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from .arguments import check_language, check_partitions, check_rows, check_targets, check_world, is_epoch, make_model
-from .columns import Columns
+from .columns import LARGEST, Columns
 from .diagnosis import diagnose
 from .names import in_language
 from .recording import Run, record
@@ -58,23 +58,26 @@ def audit(
         name: value.clone() if isinstance(value, Tensor) else copy.deepcopy(value)  # of `get_extra_state`
         for name, value in first.state_dict().items()
     }
-    known = Columns(first, _another(first, model, state, language), rows, language)
-    layouts = [deal(len(rows), batch_size, K, world) for batch_size, K in pairs]
+    layouts, threads = [deal(len(rows), batch_size, K, world) for batch_size, K in pairs], torch.get_num_threads()
     runs: list[Run] = []
     try:
+        if sum(parameter.numel() for parameter in first.parameters()) <= LARGEST:
+            torch.set_num_threads(1)  # a second one waits more than it works: seconds, where another program is busy
+        known = Columns(first, _another(first, model, state, language), rows, language)
         for layout in layouts:
             subject = make_model(model, language) if runs else first
             _restore(subject, state, language)
             runs.append(_run(train, epoch, subject, rows, layout, known, state))
             if runs[-1].error:
                 break
+        trouble = _unreadable(runs, layouts)
+        if trouble:
+            return Verdict("unknown", remarks=[in_language(language, *trouble)], language=language)
+        return diagnose(runs, layouts, known, language)
     finally:
+        torch.set_num_threads(threads)
         if not any(hasattr(parameter, "full_tensor") for parameter in first.parameters()):
             _restore(first, state, language)  # it may be the caller's own
-    trouble = _unreadable(runs, layouts)
-    if trouble:
-        return Verdict("unknown", remarks=[in_language(language, *trouble)], language=language)
-    return diagnose(runs, layouts, known, language)
 
 
 def _another(first: nn.Module, model: Callable[[], nn.Module], state: dict, language: str) -> nn.Module:

@@ -509,6 +509,27 @@ def test_a_rank_that_fails_ends_the_others(simulated):
         in_ranks(0, work)
 
 
+@pytest.mark.parametrize(("width", "wanted"), [(4, 1), (400, 2)])
+def test_a_small_model_is_audited_on_one_thread_whatever_becomes_of_it(width, wanted):
+    """Where another program is busy, a second thread makes seconds of a tenth of a second."""
+    seen = []
+
+    def train(model, micro_batches):
+        seen.append(torch.get_num_threads())
+        raise KeyError("gone")
+
+    def model():
+        return nn.Sequential(nn.Embedding(97, width), nn.Linear(width, 97, bias=False)).double()
+
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        assert audit(train, model).rule == "unknown"
+        assert (seen, torch.get_num_threads()) == ([wanted], 2)
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_a_rank_that_is_done_does_not_hang_up_on_the_others(monkeypatch):
     closed, first_done = [], threading.Event()
 
