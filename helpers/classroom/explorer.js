@@ -6,8 +6,7 @@
 // A number with `digits` decimals, rounded as Python rounds: exactly, and a tie to the even digit.
 function fixed(value, digits) {
   if (!Number.isFinite(value)) return Number.isNaN(value) ? "nan" : value > 0 ? "inf" : "-inf";
-  const size = Math.abs(value);
-  const halves = size * 2 ** (digits + 1);
+  const size = Math.abs(value), halves = size * 2 ** (digits + 1);
   let text = size.toFixed(digits);
   if (Number.isInteger(halves) && halves % 2 === 1) {
     const below = Math.floor(size * 10 ** digits);
