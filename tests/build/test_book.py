@@ -142,7 +142,7 @@ def test_a_lesson_has_three_parts(path):
 
 
 @pytest.mark.parametrize(("path", "at"), places_to_resume())
-def test_the_setup_cell_and_one_more_are_enough_to_go_on(path, at, capsys):
+def test_the_setup_cell_and_one_more_are_enough_to_go_on(path, at, brief, capsys):
     """Each part runs without those above it, and so do the parts below it, which bring what they need themselves."""
     cells = each(path)
     assert cells[at].source.startswith("# ▶ ")

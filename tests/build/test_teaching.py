@@ -68,7 +68,7 @@ def test_a_class_names_what_is_there_and_leaves_time_for_questions(path, length,
     ("path", "sections", "without", "exercises"),
     [pytest.param(row.values[0], *row.values[2:5], id=row.id) for row in CLASSES if row.values[1] == "45"],
 )
-def test_a_short_class_runs_without_what_it_skips(path, sections, without, exercises, capsys):
+def test_a_short_class_runs_without_what_it_skips(path, sections, without, exercises, brief, capsys):
     names = {}
     for cell in taught(path, sections, without, exercises):
         if cell.cell_type == "code":
