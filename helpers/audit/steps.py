@@ -1,6 +1,7 @@
 """What happened to whole steps: rows in the wrong one, a gradient that was not set to zero, a norm that was clipped."""
 
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -42,13 +43,10 @@ def align(reading: Reading, tolerance: float) -> Aligned:
     """
     layout, coefficients = reading.layout, reading.coefficients
     targets = set(reading.row[reading.of("token")].tolist())
-    templates = [layout]
-    if layout.K > 1 and len(layout.micro_steps().windows) > len(layout.windows):
-        templates.append(layout.micro_steps())
     own = coefficients - torch.cat([torch.zeros_like(coefficients[:1]), coefficients[:-1]])
     for added, carried in ((coefficients, []), (own, ["zero_grad_forgotten"])):
         held = _held(reading, added, tolerance)
-        for template in templates:
+        for template in (layout, layout.micro_steps()):
             members = [set(template.rows_of(w)) & targets for w in range(len(template.windows))]
             windows = _match(held, members)
             if windows is None:
@@ -145,24 +143,21 @@ def clipped_too_early(partitions: list[Aligned], tolerance: float) -> bool:
     Then the tokens of a micro-batch weigh the same, by a factor that never falls from one micro-batch to the next:
     of 1 / N, or of 1 / n_i.
     """
-    never_falls, rises = {"N": True, "n_i": True}, {"N": False, "n_i": False}
+    never_falls, rises, slack = {"N": True, "n_i": True}, {"N": False, "n_i": False}, 10 * tolerance
     for aligned in partitions:
         layout, reading, token = aligned.reading.layout, aligned.reading, aligned.reading.of("token")
         for inside, weights in zip(aligned.inside, aligned.shares(), strict=True):
-            margin = 10 * tolerance * weights.abs().max()
-            if (weights[~token].abs() > margin).any():
+            largest = weights.abs().max()
+            if (weights[~token].abs() > slack * largest).any():
                 return False
             windows = [w for w in range(len(layout.windows)) if inside[layout.rows_of(w)].any()]
             for micros in [layout.windows[w][rank :: layout.world] for w in windows for rank in range(layout.world)]:
-                last = {"N": 0.0, "n_i": 0.0}
-                for micro in micros:
-                    own = weights[token & torch.isin(reading.row, torch.tensor(layout.micro_batches[micro]))]
-                    if not len(own):
-                        continue
-                    if own.min() <= 0 or own.max() - own.min() > margin:
-                        return False
-                    for name, factor in (("N", own.mean().item()), ("n_i", own.sum().item())):
-                        never_falls[name] = never_falls[name] and factor >= last[name] * (1 - 10 * tolerance)
-                        rises[name] = rises[name] or 0 < last[name] < factor * (1 - 1e-3)
-                        last[name] = factor
+                own = [weights[token & torch.isin(reading.row, torch.tensor(layout.micro_batches[m]))] for m in micros]
+                own = [of_micro for of_micro in own if len(of_micro)]
+                if any(w.min() <= tolerance * largest or w.max() - w.min() > slack * largest for w in own):
+                    return False
+                for name, factor in (("N", Tensor.mean), ("n_i", Tensor.sum)):
+                    for before, after in pairwise(factor(w).item() for w in own):
+                        never_falls[name] = never_falls[name] and after >= before * (1 - slack)
+                        rises[name] = rises[name] or after > before * (1 + slack)
     return any(never_falls[name] and rises[name] for name in rises)

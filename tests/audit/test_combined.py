@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional as F
 
-from helpers.audit import audit
+from helpers.audit import AuditLM, audit
 from tests.audit import loops
 from tests.audit.loops import IGNORED, count, epoch, losses, mean, summed, valid, windows
 from tests.audit.table import RANKS
@@ -159,6 +160,35 @@ def test_several_at_once(name):
     train, rule, faults = COMBINED[name]
     verdict = audit(train)
     assert (verdict.rule, set(verdict.faults)) == (rule, set(faults)), str(verdict)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("norm", [0.5, 1.0, 2.2])
+def test_clipped_after_each_backward_also_where_it_seldom_bites(norm, dtype):
+    """At 2.2 the first two micro-batches weigh the same, but for rounding."""
+    loop = epoch(summed, each=lambda m: nn.utils.clip_grad_norm_(m.parameters(), norm), log=False)
+    assert audit(loop, model=lambda: AuditLM(dtype)).faults == ["clipped_too_early"]
+
+
+WEIGHTS = {
+    "each less than the one before": lambda n: 0.5**n,
+    "one more, one less": lambda n: [2.0, 3.0, 2.5, 2.5][n],
+    "the first forgotten": lambda n: float(n > 0),
+    "the other sign": lambda n: -1.0 - n,
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+@pytest.mark.parametrize("first", range(1, 40, 8))
+def test_micro_batches_of_other_weights_are_not_clipped_too_early(name, first):
+    rows = [{"input_ids": ids, "labels": ids} for ids in ([n, n + 1] for n in range(first, first + 16, 2))]
+    place = {n: (n - first) // 2 % 4 for n in range(first, first + 16)}
+
+    def loss(model, batch, window, K):
+        return summed(model, batch, window, K) * WEIGHTS[name](place[batch["input_ids"][0, 0].item()])
+
+    verdict = audit(epoch(loss, last=loops.clip, log=False), rows=rows, partitions=[(1, 4)])
+    assert (verdict.rule, verdict.faults) == ("unknown", [])
 
 
 def test_smoothing_and_z_loss_together():

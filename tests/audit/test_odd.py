@@ -625,8 +625,26 @@ def test_rows_that_weigh_nothing_and_other_odd_weights_are_listed():
     verdict = audit(skips)
     assert "1 × 4, step 1: rows that weigh nothing: 0" in verdict.remarks
     assert any("weigh 0 to 1.15 times 1/N" in remark for remark in verdict.remarks)  # 23 / 20
-    early = audit(lambda m, r, b, K: right(m, r, b, K + 1), partitions=[(1, 4)])
-    assert early.remarks[0] == "1 × 4: the steps hold the rows (0–4); (5–9), where the windows are (0–3); (4–7); (8–9)"
+
+
+@pytest.mark.parametrize(
+    ("steps", "listed"),
+    [
+        ([range(5), range(5, 10)], "(0–4); (5–9)"),
+        ([[0, 2], [2, 4, 5, 7], [9]], "(0, 2); (2, 4, 5, 7); (9)"),
+        ([[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]], "(0–3); (4–5); (6–9)"),
+        ([[0, 1, 2, 3], [3, 4, 5]], "(0–3); (3–5)"),
+        ([[0], [1, 0]], "(0); (0–1)"),
+    ],
+)
+def test_the_rows_of_steps_that_are_no_windows_are_listed(steps, listed):
+    def train(model, rows, batch_size, K):
+        for step in steps:
+            right(model, [rows[number] for number in step], 1, 10)
+
+    verdict = audit(train, partitions=[(1, 4)])
+    wanted = f"1 × 4: the steps hold the rows {listed}, where the windows are (0–3); (4–7); (8–9)"
+    assert verdict.rule == "unknown" and verdict.remarks == [wanted]
 
 
 @pytest.mark.parametrize(
