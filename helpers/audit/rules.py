@@ -106,7 +106,10 @@ def _sets(families: tuple[str, ...], masked: bool) -> list[tuple[set[str], tuple
 def _units(
     layout: Layout, counts: dict[str, Tensor], names: list[str]
 ) -> Iterator[tuple[str, tuple[str, ...], str, Tensor]]:
-    """(rule, faults, note, w (R,)): what a token of each row weighs by each rule, with the constant 1."""
+    """(rule, faults, note, w (R,)): what a token of each row weighs by each rule, with the constant 1.
+
+    It is not finite in a row that has nothing to count, where no token can have that weight.
+    """
     world, rows = layout.world, torch.ones(layout.size, dtype=torch.float64)
     scopes = {"window": (1.0, "token_mean", ()), "micro": (layout.steps() * world, "mean_of_means", ())}
     if world > 1:
@@ -114,19 +117,15 @@ def _units(
     for name in names:
         count = counts[name]
         for scope, (parts, rule, faults) in scopes.items():
-            yield rule, (*COUNTS[name], *faults), "", _inverse(parts * layout.total(count, scope))
+            yield rule, (*COUNTS[name], *faults), "", 1 / (parts * layout.total(count, scope))
         for scope, (parts, _, faults) in scopes.items():
             rule, note = ("mean_of_means", "rows") if scope == "micro" else ("sequence_mean", "")
-            yield rule, (*COUNTS[name], *faults), note, _inverse(parts * count * layout.total(rows, scope))
-        share = layout.total(rows, "micro") / layout.total(rows, "window").clamp(min=1)
-        yield "mean_of_means", COUNTS[name], "by rows", share * _inverse(layout.total(count, "micro"))
+            yield rule, (*COUNTS[name], *faults), note, 1 / (parts * count * layout.total(rows, scope))
+        share = layout.total(rows, "micro") / layout.total(rows, "window")
+        yield "mean_of_means", COUNTS[name], "by rows", share / layout.total(count, "micro")
     yield "sum", (), "", rows / world
     for scope, (parts, _, _) in scopes.items():
-        yield "sum", (), "", _inverse(parts * layout.total(rows, scope))
-
-
-def _inverse(values: Tensor) -> Tensor:
-    return torch.where(values > 0, 1 / values.clamp(min=1e-300), 0.0)
+        yield "sum", (), "", 1 / (parts * layout.total(rows, scope))
 
 
 def _constants(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
@@ -188,7 +187,7 @@ class _Weights:
         zeros = torch.zeros(len(predicted), len(free), dtype=torch.float64)
         products = zeros.index_add(1, self._step, predicted * self.values)
         squares = zeros.index_add(1, self._step, predicted * predicted)
-        scale = torch.where(free & (squares > 0), products / squares.clamp(min=1e-300), 1.0)
+        scale = torch.where(free, products / squares, 1.0)
         close = (predicted * scale[:, self._step] - self.values).abs() <= tolerance * self.largest
         most = float("inf") if bool(free.all()) else 1 + tolerance  # clipping makes nothing larger
         return close.all(1) & (scale > 0).all(1) & (scale <= most).all(1), scale

@@ -454,7 +454,8 @@ def test_clipping_to_any_norm_that_bites_in_some_windows_or_in_one_to_a_round_no
             log=False,
         )
     )
-    assert times.ok == (norm < 1.5)  # where every step is clipped, no factor is left of it
+    every = norm < 1.5  # where every step is clipped, no factor is left of it
+    assert (times.rule, times.faults) == ("token_mean" if every else "unknown", [])
 
 
 def test_a_small_factor_is_not_taken_for_clipping():

@@ -385,6 +385,24 @@ def test_rows_of_one_token_and_rows_without_a_target():
     assert silent.rule == "mean_of_means" and not silent.faults
 
 
+NEAR = {
+    "token_mean": lambda m, b, w, K: losses(m, b).sum() / count(w).clamp(min=1),
+    "mean_of_means": lambda m, b, w, K: losses(m, b).sum() / loops.valid(b).clamp(min=1) / len(w),
+    "sum": lambda m, b, w, K: losses(m, b).sum(),
+}
+
+
+@pytest.mark.parametrize("rule", NEAR)
+@pytest.mark.parametrize("clip", [None, loops.clip])
+def test_windows_and_micro_batches_without_a_target_have_a_gradient_of_0(rule, clip):
+    rows = [row(1, 2, 3), row(4, 5, 6, prompt=3), row(7, 8), row(9, 10, 11, 12), row(13, 14, prompt=2)]
+    rows += [row(15, 16, prompt=2), row(17, 18, 19, prompt=2), row(20, 21, 22, 23)]
+    hooks = {"last": clip} if clip else {}
+    verdict = audit(epoch(NEAR[rule], log=False, **hooks), rows=rows, partitions=[(2, 1), (1, 2)])
+    rule = "token_mean" if clip and rule == "sum" else rule
+    assert (verdict.rule, verdict.faults) == (rule, []), str(verdict)
+
+
 def test_a_batch_larger_than_the_rows_and_a_k_of_one():
     assert audit(epoch(summed), partitions=[(16, 1)]).ok
     assert audit(epoch(summed), partitions=[(1, 1), (16, 4)]).ok
