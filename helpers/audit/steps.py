@@ -130,7 +130,7 @@ def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: fl
     norms = torch.cat([aligned.reading.norm for aligned in partitions])
     largest = norms.max().item()
     noisy = tolerance > 1e-5
-    level = (norms - largest).abs() <= (tolerance * largest if noisy else max(1e-5 * largest, ADDED))
+    level = (norms - largest).abs() <= (tolerance if noisy else 1e-5) * largest
     ratios = (norms / torch.cat(wanted).clamp(min=1e-300))[level]
     differ = ratios.max() > (1 + max(1e-3, 2 * tolerance)) * ratios.min()
     usual = not noisy and largest > 0.9 * USUAL and abs(largest - round(largest / USUAL) * USUAL) <= 1.1 * ADDED

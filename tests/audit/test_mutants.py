@@ -196,6 +196,9 @@ WRONG = {
     "a factor on the first micro-batch": scaled(lambda b, w, K: b is w[0], 1.0001),
     "a factor on the last micro-batch": scaled(lambda b, w, K: b is w[-1], 2),
     "a factor in partial windows": scaled(lambda b, w, K: len(w) < K, 1.0001),
+    "tiny gradients, longer where a window has more": epoch(
+        lambda m, b, w, K: summed(m, b, w, K) * 1e-7 * (1 + len(w)), log=False
+    ),
     "K instead of 1 in partial windows": scaled(lambda b, w, K: len(w) < K, 2),
     "a factor where there is padding": scaled(lambda b, w, K: bool((b["attention_mask"] == 0).any()), 1.01),
     "a factor on batches of one row": scaled(lambda b, w, K: len(b["labels"]) == 1, 1.001),
