@@ -256,6 +256,9 @@ WRONG = {
     "the end without a step": stepping(lambda i, K, last: (i + 1) % K == 0, its_window),
     "a step at the end only": stepping(lambda i, K, last: last, its_window),
     "a step after K + 1": stepping(lambda i, K, last: (i + 1) % (K + 1) == 0 or last, its_window),
+    "windows of K + 1, clipped": lambda model, rows, batch_size, K: epoch(summed, last=loops.clip, log=False)(
+        model, rows, batch_size, K + 1
+    ),
     "N of the epoch": stepping(lambda i, K, last: (i + 1) % K == 0 or last, lambda b, i, K: count(b) * K / len(b)),
     "N of what came so far": stepping(
         lambda i, K, last: (i + 1) % K == 0 or last, lambda b, i, K: count(b[i // K * K : i + 1])
@@ -462,6 +465,6 @@ def test_clipping_to_any_norm_that_bites_in_some_windows_or_in_one_to_a_round_no
 
 
 def test_a_small_factor_is_not_taken_for_clipping():
-    """Both partitions have the same windows, and the longest gradients differ by less than rounding at clipping."""
-    wrong = scaled(lambda b, w, K: K == 1, 0.999995)
+    """Both partitions have the same windows, and the two longest gradients are nearly of one norm."""
+    wrong = scaled(lambda b, w, K: len(b["labels"]) == 2, 0.999995)
     assert not audit(wrong, partitions=[(1, 4), (4, 1)]).ok
