@@ -190,11 +190,13 @@ def test_micro_batches_of_other_weights_are_not_clipped_too_early(name):
     assert (verdict.rule, verdict.faults) == ("unknown", [])
 
 
-def test_tokens_of_other_weights_are_not_clipped_too_early():
-    def loss(model, batch, window, K):
-        each = losses(model, batch)
-        return (each * torch.linspace(0.999, 1.001, each.shape[1])).sum() / count(window)
+def later_tokens_more(model, batch, window, K):
+    each = losses(model, batch)
+    return (each * torch.linspace(0.999, 1.001, each.shape[1])).sum() / count(window)
 
+
+@pytest.mark.parametrize("loss", [later_tokens_more, loops.prompts])
+def test_what_has_another_fault_as_well_is_not_called_clipped_too_early(loss):
     verdict = audit(epoch(loss, each=loops.clip, log=False), partitions=[(1, 4)])
     assert (verdict.rule, verdict.faults) == ("unknown", [])
 
@@ -256,6 +258,13 @@ def test_forgotten_zero_grad_with_other_faults():
 def test_a_partition_whose_only_window_is_dropped():
     verdict = audit(loops.dropped_window, partitions=[(1, 4), (4, 4)])
     assert verdict.faults == ["window_dropped"] and list(verdict.weights) == [(1, 4)]
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6])
+def test_rows_are_seen_to_be_shuffled_whatever_the_gradients_length(factor):
+    backwards = epoch(lambda m, b, w, K: summed(m, b, w, K) * factor, log=False)
+    verdict = audit(lambda m, r, b, K: backwards(m, r[::-1], b, K))
+    assert (verdict.rule, verdict.faults) == ("unknown", ["shuffled"])
 
 
 def test_windows_dropped_in_the_middle():

@@ -464,6 +464,14 @@ def test_clipping_to_any_norm_that_bites_in_some_windows_or_in_one_to_a_round_no
     assert (times.rule, times.faults) == ("token_mean" if every else "unknown", [])
 
 
+@pytest.mark.parametrize(("norm", "seen"), [(0.05, True), (0.1, True), (1.0, True), (0.03, False), (1.03, False)])
+def test_a_single_step_is_seen_to_be_clipped_where_its_norm_is_one_that_people_clip_at(norm, seen):
+    clipped = audit(
+        epoch(summed, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), norm)), partitions=[(10, 1)]
+    )
+    assert clipped.ok == seen
+
+
 def test_a_small_factor_is_not_taken_for_clipping():
     """Both partitions have the same windows, and the two longest gradients are nearly of one norm."""
     wrong = scaled(lambda b, w, K: len(b["labels"]) == 2, 0.999995)

@@ -655,7 +655,6 @@ def test_rows_that_weigh_nothing_and_other_odd_weights_are_listed():
         ([[0, 2], [2, 4, 5, 7], [9]], "(0, 2); (2, 4, 5, 7); (9)"),
         ([[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]], "(0–3); (4–5); (6–9)"),
         ([[0, 1, 2, 3], [3, 4, 5]], "(0–3); (3–5)"),
-        ([[1], [0], [1]], "(1); (0); (1)"),
     ],
 )
 def test_the_rows_of_steps_that_are_no_windows_are_listed(steps, listed):
