@@ -130,9 +130,10 @@ def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: fl
     norms = torch.cat([aligned.reading.norm for aligned in partitions])
     largest = norms.max().item()
     noisy = tolerance > 1e-5
-    level = (norms - largest).abs() <= (tolerance if noisy else 1e-5) * largest
-    ratios = (norms / torch.cat(wanted).clamp(min=1e-300))[level]
-    differ = ratios.max() > (1 + max(1e-3, 2 * tolerance)) * ratios.min()
+    near = tolerance if noisy else 1e-5
+    level = (norms - largest).abs() <= near * largest
+    right = torch.cat(wanted)[level]
+    differ = right.max() > (1 + 2 * near) * right.min()
     usual = not noisy and largest > 0.9 * USUAL and abs(largest - round(largest / USUAL) * USUAL) <= 1.1 * ADDED
     return list((level & bool(differ or usual)).split([len(norm) for norm in wanted]))
 
