@@ -306,6 +306,9 @@ WRONG = {
     "gradients over k": gradients(lambda name, g: g / 1.5),
     "the longest gradient made longer": gradients_of_norm(lambda norm: 3.5 if norm > 3.3 else norm),
     "the other sign, clipped": epoch(lambda m, b, w, K: -summed(m, b, w, K), last=loops.clip, log=False),
+    "the other sign in partial windows, clipped": epoch(
+        lambda m, b, w, K: summed(m, b, w, K) * (-1 if len(w) < K else 1), last=loops.clip, log=False
+    ),
     "one token twice, clipped": epoch(
         lambda m, b, w, K: (losses(m, b) * (1 + (b["input_ids"][:, 1:] == TOKEN).double())).sum() / count(w),
         last=loops.clip,
