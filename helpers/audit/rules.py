@@ -66,7 +66,7 @@ def find(
     """
     table = _Weights(partitions, ("token", "masked", *REPLACING.values(), *ADDING.values()), smoothed)
     matches = []
-    masked = any(bool(aligned.reading.of("masked").any()) for aligned in partitions)
+    masked = bool(partitions[0].reading.of("masked").any())  # all partitions have the same tokens
     for kinds, base in _sets(families, masked):
         among = table.among(kinds)
         if not torch.equal(table.grouped(among.double()) > 0, table.values.abs() > tolerance * table.largest):

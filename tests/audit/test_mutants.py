@@ -456,6 +456,7 @@ def test_in_float32_no_loop_is_ok_that_is_further_off_than_the_noise_stated(fact
 def test_clipping_to_any_norm_that_bites_in_some_windows_or_in_one_to_a_round_norm(norm):
     clipped = audit(epoch(summed, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), norm)))
     assert clipped.ok and f"the norm is brought to {norm:g}," in clipped.remarks[0]
+    assert all(line.descended == pytest.approx(line.ratio * line.logged) for line in clipped.steps)
     times = audit(
         epoch(
             lambda m, b, w, K: summed(m, b, w, K) * 1.01,

@@ -3,6 +3,7 @@
 import copy
 import doctest
 import importlib
+import math
 import random
 import re
 import shutil
@@ -655,6 +656,7 @@ def test_rows_that_weigh_nothing_and_other_odd_weights_are_listed():
         ([[0, 2], [2, 4, 5, 7], [9]], "(0, 2); (2, 4, 5, 7); (9)"),
         ([[0, 1, 2, 3], [4, 5], [6, 7, 8, 9]], "(0–3); (4–5); (6–9)"),
         ([[0, 1, 2, 3], [3, 4, 5]], "(0–3); (3–5)"),
+        ([[0, 1], [2, 3, 4], [5, 6], [7, 8, 9]], "(0–1); (2–4); (5–6); (7–9)"),
     ],
 )
 def test_the_rows_of_steps_that_are_no_windows_are_listed(steps, listed):
@@ -667,6 +669,9 @@ def test_the_rows_of_steps_that_are_no_windows_are_listed(steps, listed):
     verdict = audit(train, partitions=[(1, 4)])
     wanted = f"1 × 4: the steps hold the rows {listed}, where the windows are (0–3); (4–7); (8–9)"
     assert verdict.rule == "unknown" and verdict.remarks == [wanted]
+    beside = [line.loss for line in audit(right, partitions=[(1, 4)]).steps] + [0.0]
+    assert [line.loss for line in verdict.steps] == pytest.approx(beside[: len(steps)], rel=1e-12)
+    assert [math.isnan(line.ratio) for line in verdict.steps] == [loss == 0 for loss in beside[: len(steps)]]
 
 
 @pytest.mark.parametrize(
@@ -682,14 +687,16 @@ def test_what_a_loop_returns_may_be_anything(returned):
 
 
 def test_the_log_is_compared_to_four_digits():
-    def train(off):
+    def train(off, kind=list):
         def loop(model, rows, batch_size, K):
-            return [round(loss + off, 4) for loss in right(model, rows, batch_size, K)]
+            return kind([round(loss + off, 4) for loss in right(model, rows, batch_size, K)])
 
         return loop
 
-    assert audit(train(0)).ok
-    assert audit(train(0.01)).faults == ["logged_not_descended"]
+    for kind in (list, tuple, torch.tensor, lambda losses: list(map(torch.tensor, losses))):
+        same = audit(train(0, kind))
+        assert same.ok and not same.remarks
+        assert audit(train(0.01, kind)).faults == ["logged_not_descended"]
     nan = audit(train(float("nan")))
     assert nan.faults == ["logged_not_descended"] and "logs nan" in nan.remarks[0]
     losses_of = audit(right).steps
