@@ -267,6 +267,8 @@ def test_float32_and_bfloat16_models():
         assert verdict.ok and verdict.remarks[0].startswith("noise"), str(verdict)
         wrong = audit(means, model=lambda dtype=dtype: AuditLM(dtype))
         assert wrong.rule == "mean_of_means" and not wrong.faults
+        narrowed = audit(lambda model, *given, dtype=dtype: right(model.to(dtype), *given))
+        assert narrowed.ok and narrowed.remarks[0].startswith("noise"), str(narrowed)
     assert audit(epoch(summed), model=lambda: Attention(dtype=torch.float32)).ok
 
 
@@ -674,8 +676,12 @@ def test_the_rows_of_steps_that_are_no_windows_are_listed(steps, listed):
     assert [math.isnan(line.ratio) for line in verdict.steps] == [loss == 0 for loss in beside[: len(steps)]]
 
 
+NO_LOSS = ["a", [], True, 1j, torch.tensor(1j), torch.ones(2)]
+
+
 @pytest.mark.parametrize(
-    "returned", [3.0, [1.0], [1.0] * 9, "nothing", [None], ["a", "b", "c"], torch.ones(2, 2), {"loss": 3}]
+    "returned",
+    [3.0, [1.0], [1.0] * 9, "nothing", [None], torch.ones(2, 2), {"loss": 3}, *([1.0, x, x] for x in NO_LOSS)],
 )
 def test_what_a_loop_returns_may_be_anything(returned):
     def train(model, rows, batch_size, K):
@@ -684,6 +690,14 @@ def test_what_a_loop_returns_may_be_anything(returned):
 
     verdict = audit(train, partitions=[(1, 4)])
     assert verdict.ok and "not compared" in verdict.remarks[0]
+
+
+def test_a_loss_that_is_not_logged_at_every_step_is_compared_where_it_is():
+    def train(off):
+        return lambda *given: [None, *(loss + off for loss in right(*given)[1:])]
+
+    assert audit(train(0)).ok and not audit(train(0)).remarks
+    assert audit(train(0.01)).faults == ["logged_not_descended"]
 
 
 def test_the_log_is_compared_to_four_digits():
