@@ -160,8 +160,8 @@ def _descended(aligned: Aligned, scales: Tensor) -> list[list[float]]:
     if world > 1:
         rank = (reading.layout.place("rank") % world)[reading.row.clamp(min=0)]
         for number in range(world):
-            own = parts[:, (rank == number) | decay].sum(1)
-            found += [own, own * world]
+            own = parts[:, (rank == number) & ~decay].sum(1)
+            found += [times * own + term for times in (1, world) for term in (0, parts[:, decay].sum(1))]
     return torch.stack(found, 1).tolist()
 
 

@@ -289,6 +289,8 @@ def test_what_makes_the_columns_wrong_is_seen():
     seen = audit(epoch(summed), model=lambda: Attention(sees_padding=True), partitions=pairs)
     assert seen.rule == "unknown" and seen.remarks[0].startswith("unexplained: ")
     assert audit(epoch(summed), model=lambda: Attention(sees_padding=True), partitions=[(1, 4)]).ok
+    once = audit(epoch(lambda m, b, w, K: summed(m, b, w, K) + (1e-3 * m.e.abs().sum() if len(w) < K else 0)))
+    assert once.rule == "unknown" and once.remarks[0].startswith("unexplained: ")
 
 
 def test_a_model_whose_parameters_are_drawn_anew_each_time():
@@ -455,6 +457,26 @@ def test_one_rank_and_four(world):
     assert summed_up.ok
     wrong = audit(loops.ranks(loops.local_count, world), **given)
     assert wrong.ok if world == 1 else wrong.faults == ["local_count"]
+
+
+@pytest.mark.parametrize("rank", [0, 2])
+@pytest.mark.parametrize("decay", [0.0, 1e-3])
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_rank_may_log_its_own_part(rank, decay, times):
+    """After the sum over 3 ranks is divided by 3, or before."""
+
+    def train(off):
+        def step(model, micro_batches):
+            loops.ranks(loops.global_count(3), 3, simulated=True)(model, micro_batches)
+            squares = decay * sum((parameter**2).sum() for parameter in model.parameters())
+            squares.backward() if decay else None
+            own = sum(losses(model, batch).sum() for batch in micro_batches[rank::3])
+            return times * own / count(micro_batches) + squares + off
+
+        return audit(step, rows=RANKS["rows"], partitions=[(1, 1), (1, 2)], world=3)
+
+    assert train(0.0).faults == ["weight_decay"] * bool(decay)
+    assert train(0.01).faults == ["weight_decay"] * bool(decay) + ["logged_not_descended"]
 
 
 def test_ranks_that_have_an_optimizer_each():
