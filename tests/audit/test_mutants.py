@@ -174,6 +174,16 @@ def alternating_optimizers(model, rows, batch_size, K):
         optimizers[number % 2].step()
 
 
+def one_parameter_in_full_windows_only(model, rows, batch_size, K):
+    optimizers = [torch.optim.SGD([parameter], lr=0.1) for parameter in model.parameters()]
+    for window in windows(rows, batch_size, K):
+        model.zero_grad()
+        for batch in window:
+            summed(model, batch, window, K).backward()
+        for optimizer in optimizers[: 1 + (len(window) == K)]:
+            optimizer.step()
+
+
 def everything_at_once(model, rows, batch_size, K):
     epoch(summed, log=False)(model, rows, len(rows), 1)
 
@@ -271,12 +281,16 @@ WRONG = {
     "two steps a window": two_steps_a_window,
     "GradScaler without unscaling": scaler_without_unscale,
     "optimizers by turns": alternating_optimizers,
+    "an optimizer in full windows only": one_parameter_in_full_windows_only,
     "L1": added(lambda m, b: sum(parameter.abs().sum() for parameter in m.parameters()), 1e-4),
     "L2, very small": added(lambda m, b: sum((parameter**2).sum() for parameter in m.parameters()), 1e-5),
     "L2 of one parameter": added(lambda m, b: (m.e**2).sum(), 1e-3),
     "an auxiliary loss": added(lambda m, b: logits_of(m, b).std(), 1e-3),
     "an entropy bonus": added(lambda m, b: (logits_of(m, b).softmax(-1) * logits_of(m, b).log_softmax(-1)).sum(), 1e-3),
     "z-loss by micro-batch": added(lambda m, b: (logits_of(m, b).logsumexp(-1) ** 2).mean(), 1e-2),
+    "z-loss in the first micro-batch": epoch(
+        lambda m, b, w, K: loops.z_loss(m, b, w, K) if b is w[0] else summed(m, b, w, K), log=False
+    ),
     "z-loss of the padding too": epoch(
         lambda m, b, w, K: summed(m, b, w, K) + 1e-2 * (logits_of(m, b).logsumexp(-1) ** 2).sum() / count(w), log=False
     ),

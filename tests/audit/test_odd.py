@@ -291,6 +291,11 @@ def test_what_makes_the_columns_wrong_is_seen():
     assert audit(epoch(summed), model=lambda: Attention(sees_padding=True), partitions=[(1, 4)]).ok
     once = audit(epoch(lambda m, b, w, K: summed(m, b, w, K) + (1e-3 * m.e.abs().sum() if len(w) < K else 0)))
     assert once.rule == "unknown" and once.remarks[0].startswith("unexplained: ")
+    mostly = epoch(lambda m, b, w, K: summed(m, b, w, K) + 0.1 * m.e.abs().sum(), log=False)
+    early = audit(lambda m, r, b, K: mostly(m, r, b, K + 1), partitions=[(1, 4)])
+    assert early.rule == "unknown" and len(early.remarks) == 1 and early.remarks[0].startswith("unexplained: ")
+    asked = audit(right, partitions=[(1, 4)]).steps
+    assert [line.loss for line in early.steps] == pytest.approx([line.loss for line in asked[:2]], rel=1e-12)
 
 
 def test_a_model_whose_parameters_are_drawn_anew_each_time():
