@@ -348,6 +348,12 @@ def test_a_wrong_loop_is_not_ok(train):
     assert str(verdict).startswith("✗")
 
 
+def test_noise_too_small_to_be_a_known_term_has_no_name():
+    verdict = audit(gradients(lambda name, g: g + 1e-7 * torch.randn_like(g)))
+    assert verdict.rule == "unknown" and verdict.faults == [] and len(verdict.remarks) == 1
+    assert verdict.remarks[0].startswith("unexplained: 0.000")
+
+
 def rightly(optimizer, schedule=False):
     def train(model, rows, batch_size, K):
         stepper = optimizer(model.parameters())
