@@ -356,23 +356,34 @@ def test_frozen_in_the_loop_and_left_out_of_the_optimizer():
         assert verdict.ok and verdict.remarks == ["no gradient of these parameters was seen: o"]
 
 
-def test_a_model_too_small_to_tell_its_tokens_apart():
-    class Tiny(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.e = nn.Parameter(torch.linspace(-1, 1, 97, dtype=torch.float64).reshape(97, 1))
+class Tiny(nn.Module):
+    """Fewer parameters than targets have to be told apart."""
 
-        def forward(self, input_ids):
-            return self.e[input_ids] * torch.linspace(0, 1, 97, dtype=torch.float64)
+    def __init__(self):
+        super().__init__()
+        self.e = nn.Parameter(torch.linspace(-1, 1, 97, dtype=torch.float64).reshape(97, 1))
 
-    rows = [{"input_ids": [1, 2, 1, 3, 1, 4], "labels": [1, 2, 1, 3, 1, 4]}]
-    verdict = audit(
-        epoch(
-            lambda m, b, w, K: F.cross_entropy(m(b["input_ids"])[:, :-1].flatten(0, 1), b["labels"][:, 1:].flatten())
-        ),
-        model=Tiny,
-        rows=rows,
-    )
+    def forward(self, input_ids):
+        return self.e[input_ids] * torch.linspace(0, 1, 97, dtype=torch.float64)
+
+
+class NearlyTheSame(nn.Module):
+    """Two parameters, and every token has nearly the same gradient but for its length."""
+
+    def __init__(self):
+        super().__init__()
+        self.w = nn.Parameter(torch.ones(2, dtype=torch.float64))
+
+    def forward(self, input_ids):
+        return (self.w[0] + 1e-6 * self.w[1] * input_ids[..., None]) * torch.linspace(0, 1, 97, dtype=torch.float64)
+
+
+@pytest.mark.parametrize(("model", "ids"), [(Tiny, [1, 2, 1, 3, 1, 4]), (NearlyTheSame, [1, 2, 3])])
+def test_a_model_too_small_to_tell_its_tokens_apart(model, ids):
+    def loss(model, batch, window, K):
+        return F.cross_entropy(model(batch["input_ids"])[:, :-1].flatten(0, 1), batch["labels"][:, 1:].flatten())
+
+    verdict = audit(epoch(loss), model=model, rows=[row(*ids)])
     assert verdict.rule == "unknown" and "not independent" in verdict.remarks[0] and not verdict.ok
     with pytest.raises(ValueError, match="no weights were read"):
         verdict.skyline()
