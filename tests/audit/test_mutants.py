@@ -174,14 +174,14 @@ def alternating_optimizers(model, rows, batch_size, K):
         optimizers[number % 2].step()
 
 
-def one_parameter_in_full_windows_only(model, rows, batch_size, K):
-    optimizers = [torch.optim.SGD([parameter], lr=0.1) for parameter in model.parameters()]
+def one_parameter_in_full_windows_only(model, rows, batch_size, K, norm=float("inf")):
     for window in windows(rows, batch_size, K):
         model.zero_grad()
         for batch in window:
             summed(model, batch, window, K).backward()
-        for optimizer in optimizers[: 1 + (len(window) == K)]:
-            optimizer.step()
+        stepping = list(model.parameters())[: 1 + (len(window) == K)]
+        nn.utils.clip_grad_norm_(stepping, norm)
+        torch.optim.SGD(stepping, lr=0.1).step()
 
 
 def everything_at_once(model, rows, batch_size, K):
@@ -494,6 +494,11 @@ def test_a_single_step_is_seen_to_be_clipped_where_its_norm_is_one_that_people_c
         epoch(summed, last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), norm)), partitions=[(10, 1)]
     )
     assert clipped.ok == seen
+
+
+def test_the_norm_of_a_step_is_that_of_the_parameters_it_has():
+    verdict = audit(lambda *given: one_parameter_in_full_windows_only(*given, norm=0.5))
+    assert not verdict.ok and "the norm is brought to 0.5," in verdict.remarks[0]
 
 
 def test_a_small_factor_is_not_taken_for_clipping():
