@@ -75,12 +75,12 @@ def other_logits(change):
     return epoch(loss, log=False)
 
 
-def half_kept(model, rows, batch_size, K):
+def half_kept(model, rows, batch_size, K, part=0.5):
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     for window in windows(rows, batch_size, K):
         for parameter in model.parameters():
             if parameter.grad is not None:
-                parameter.grad *= 0.5
+                parameter.grad *= part
         for batch in window:
             summed(model, batch, window, K).backward()
         optimizer.step()
@@ -346,6 +346,39 @@ def test_a_wrong_loop_is_not_ok(train):
     assert not verdict.ok
     assert verdict.faults or verdict.remarks or verdict.rule != "unknown"
     assert str(verdict).startswith("✗")
+
+
+ODD = {
+    "a little kept": (
+        lambda *given: half_kept(*given, part=5e-6),
+        [
+            "1 × 4, step 2: the tokens of the window weigh 1 to 1 times 1/N",
+            "1 × 4, step 2: tokens outside the window have weight too",
+        ],
+    ),
+    "a factor in partial windows": (
+        scaled(lambda b, w, K: len(w) < K, -1.5),
+        ["1 × 4, step 3: the tokens of the window weigh -1.5 to -1.5 times 1/N"],
+    ),
+    "some tokens 1.5": (
+        weighted(lambda b: 1 + 0.5 * (b["input_ids"][:, 1:] > 48).double()),
+        ["1 × 4, step 1: the tokens of the window weigh 1 to 1.5 times 1/N"],
+    ),
+    "rows left out": (
+        scaled(lambda b, w, K: len(b["labels"]) == 1 and b is not w[-1], 0.0),
+        [
+            "1 × 4, step 1: the tokens of the window weigh 0 to 1 times 1/N",
+            "1 × 4, step 1: rows that weigh nothing: 0, 1, 2",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_the_first_step_with_odd_weights_is_described(name):
+    train, remarks = ODD[name]
+    verdict = audit(train)
+    assert (verdict.rule, verdict.faults, verdict.remarks) == ("unknown", [], remarks)
 
 
 def test_noise_too_small_to_be_a_known_term_has_no_name():

@@ -356,6 +356,18 @@ def test_frozen_in_the_loop_and_left_out_of_the_optimizer():
         assert verdict.ok and verdict.remarks == ["no gradient of these parameters was seen: o"]
 
 
+@pytest.mark.parametrize(("number", "listed"), [(1, "0"), (5, "01234"), (6, "01234…")])
+def test_at_most_five_parameters_without_a_gradient_are_listed(number, listed):
+    class More(AuditLM):
+        def __init__(self):
+            super().__init__()
+            self.more = nn.ParameterList(torch.ones(1, dtype=torch.float64) for _ in range(number))
+
+    loop = epoch(summed, optimizer=lambda parameters, lr: torch.optim.SGD(list(parameters)[:2], lr))
+    names = ", ".join(digit if digit == "…" else f"more.{digit}" for digit in listed)
+    assert audit(loop, model=More).remarks == [f"no gradient of these parameters was seen: {names}"]
+
+
 class Tiny(nn.Module):
     """Fewer parameters than targets have to be told apart."""
 
