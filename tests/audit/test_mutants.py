@@ -364,6 +364,10 @@ ODD = {
         weighted(lambda b: 1 + 0.5 * (b["input_ids"][:, 1:] > 48).double()),
         ["1 × 4, step 1: the tokens of the window weigh 1 to 1.5 times 1/N"],
     ),
+    "rows nearly left out": (
+        scaled(lambda b, w, K: len(b["labels"]) == 1 and b is not w[-1], 1e-4),
+        ["1 × 4, step 1: the tokens of the window weigh 0.0001 to 1 times 1/N"],
+    ),
     "rows left out": (
         scaled(lambda b, w, K: len(b["labels"]) == 1 and b is not w[-1], 0.0),
         [
