@@ -389,6 +389,7 @@ def test_noise_too_small_to_be_a_known_term_has_no_name():
     verdict = audit(gradients(lambda name, g: g + 1e-7 * torch.randn_like(g)))
     assert verdict.rule == "unknown" and verdict.faults == [] and len(verdict.remarks) == 1
     assert verdict.remarks[0].startswith("unexplained: 0.000")
+    assert verdict.remarks[0].endswith("or the loop computes in less than float64")
 
 
 def rightly(optimizer, schedule=False):
