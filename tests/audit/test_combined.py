@@ -195,7 +195,11 @@ def later_tokens_more(model, batch, window, K):
     return (each * torch.linspace(0.999, 1.001, each.shape[1])).sum() / count(window)
 
 
-@pytest.mark.parametrize("loss", [later_tokens_more, loops.prompts])
+def prompts_a_little(model, batch, window, K):
+    return 0.999 * summed(model, batch, window, K) + 0.001 * loops.prompts(model, batch, window, K)
+
+
+@pytest.mark.parametrize("loss", [later_tokens_more, loops.prompts, prompts_a_little])
 def test_what_has_another_fault_as_well_is_not_called_clipped_too_early(loss):
     verdict = audit(epoch(loss, each=loops.clip, log=False), partitions=[(1, 4)])
     assert (verdict.rule, verdict.faults) == ("unknown", [])
