@@ -233,6 +233,13 @@ def test_a_term_in_the_first_micro_batches_only(term, words):
     assert verdict.rule == "unknown" and verdict.remarks == [words]
 
 
+def test_a_term_in_partial_windows_only():
+    """Steps that the tokens alone explain stand beside one that they do not."""
+    loop = epoch(lambda m, b, w, K: (loops.z_loss if len(w) < K else summed)(m, b, w, K))
+    verdict = audit(loop, partitions=[(1, 4)])
+    assert verdict.rule == "unknown" and verdict.remarks[0].startswith("z-loss whose λ is not the same")
+
+
 def carried(loss, each=False):
     """`zero_grad` forgotten around any loss, with a step after each micro-batch or not."""
 
