@@ -373,7 +373,8 @@ def wait_for(folder: Path, pattern: str) -> None:
 
 def test_an_interrupted_fetch_leaves_nothing(alone, program, repository):
     program("git", 'for last; do :; done; mkdir -p "$last/.git"; sleep 50')
-    process = subprocess.Popen([sys.executable, "-c", cell()], cwd=alone, stderr=subprocess.PIPE)
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"  # or not, in the background
+    process = subprocess.Popen([sys.executable, "-c", heard + cell()], cwd=alone, stderr=subprocess.PIPE)
     wait_for(alone, ".loss-lab-*/new/.git")
     process.send_signal(signal.SIGINT)
     assert b"KeyboardInterrupt" in process.communicate(timeout=60)[1]
