@@ -130,7 +130,7 @@ def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: fl
     norms = torch.cat([aligned.reading.norm for aligned in partitions])
     largest = norms.max().item()
     noisy = tolerance > 1e-5
-    near = tolerance if noisy else 1e-5
+    near = tolerance if noisy else min(max(1e-5, ADDED / (largest or 1)), 1e-3)  # `ADDED` tells small norms apart
     level = (norms - largest).abs() <= near * largest
     right = torch.cat(wanted)[level]
     differ = right.max() > (1 + 2 * near) * right.min()

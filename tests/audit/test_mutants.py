@@ -526,6 +526,19 @@ def test_clipping_to_any_norm_that_bites_in_some_windows_or_in_one_to_a_round_no
     assert (times.rule, times.faults) == ("token_mean" if every else "unknown", [])
 
 
+@pytest.mark.parametrize(("factor", "norm"), [(0.02, 0.03), (0.01, 0.01), (1e-3, 1e-3)])
+def test_small_gradients_are_seen_to_be_clipped(factor, norm):
+    """`clip_grad_norm_` divides by the norm and 1e-6, so that what it clips to 0.001 differs in the fourth digit."""
+    clipped = audit(
+        epoch(
+            lambda m, b, w, K: summed(m, b, w, K) * factor,
+            last=lambda m, w: nn.utils.clip_grad_norm_(m.parameters(), norm),
+            log=False,
+        )
+    )
+    assert clipped.ok and "proportions only" in clipped.remarks[0]
+
+
 @pytest.mark.parametrize(("norm", "seen"), [(0.05, True), (0.1, True), (1.0, True), (0.03, False), (1.03, False)])
 def test_a_single_step_is_seen_to_be_clipped_where_its_norm_is_one_that_people_clip_at(norm, seen):
     clipped = audit(
