@@ -1,7 +1,7 @@
 """What holds for the explorers of all lessons."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import matplotlib
@@ -148,6 +148,14 @@ def test_numbers_are_the_same_in_picture_and_text(name):
                     assert number.lstrip("+") in known, (artist.get_gid(), number)
 
 
+def in_each_state(name: str) -> Iterator[Explorer]:
+    """One explorer, as it is made and moved to each of its states."""
+    explorer, states = as_made(name), EXPLORERS[name][1]
+    for values in ({}, *states):
+        moved(explorer, **values)
+        yield explorer
+
+
 def filled(patch: Patch) -> bool:
     return patch.get_visible() and patch.get_alpha() != 0 and patch.get_facecolor()[3] > 0
 
@@ -155,9 +163,7 @@ def filled(patch: Patch) -> bool:
 @every
 def test_light_colours_have_a_dark_edge_and_no_lines(name):
     """3 : 1 on white for all that carries meaning."""
-    explorer, states = as_made(name), EXPLORERS[name][1]
-    for values in ({}, *states):
-        moved(explorer, **values)
+    for explorer in in_each_state(name):
         for patch in explorer.figure.findobj(lambda one: isinstance(one, Patch) and filled(one)):
             if to_hex(patch.get_facecolor()) in EDGED:
                 assert to_hex(patch.get_edgecolor()) == INK and patch.get_linewidth() >= 0.5, patch.get_gid()
@@ -209,9 +215,7 @@ def test_a_colour_says_one_thing_in_all_lessons():
 
 @every
 def test_no_colour_is_outside_the_palette(name):
-    explorer, states = as_made(name), EXPLORERS[name][1]
-    for values in ({}, *states):
-        moved(explorer, **values)
+    for explorer in in_each_state(name):
         for patch in explorer.figure.findobj(lambda one: isinstance(one, Patch) and filled(one)):
             assert to_hex(patch.get_facecolor()) in {*NAMED, "#ffffff"}, patch.get_gid()
         for line in explorer.figure.findobj(lambda one: isinstance(one, Line2D) and one.get_gid()):
