@@ -2,7 +2,8 @@
 
 It takes helpers at least as new as the lesson, from a folder above the notebook or from a folder loss-lab* beside it.
 Where there are none, as in Colab, it clones the repository under a temporary name and renames it when it is whole:
-an interrupted clone never passes for the helpers, and a folder that was there before is never changed or deleted.
+an interrupted clone never passes for the helpers, and a folder that was there before is never changed or deleted. Of
+two notebooks that fetch at once, the later takes what the earlier has put there.
 Old helpers above the notebook are a learner's own clone, so the cell asks for a `git pull` there.
 """
 
@@ -46,7 +47,13 @@ def fetch():  # for a notebook that stands alone, as in Colab; git may ask nothi
             if edition(new) < EDITION:
                 raise OSError(f"{REPOSITORY} is older than this lesson")
             names = [HERE / f"loss-lab{number}" for number in ("", *range(2, 100))]
-            return new.rename(next(name for name in names if not os.path.lexists(name)))
+            name = next(name for name in names if not os.path.lexists(name))
+            try:
+                return new.rename(name)
+            except OSError:  # another notebook has just put its own there
+                if edition(name) < EDITION:
+                    raise
+                return name
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "output", None) or str(error).encode()
         raise RuntimeError(

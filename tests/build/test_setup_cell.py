@@ -156,6 +156,26 @@ def test_two_notebooks_at_once_do_not_spoil_each_other(alone, repository):
         assert re.search(r"loss-lab2? en\n$", said)
 
 
+@pytest.mark.parametrize("number", [2, 1])
+def test_another_notebook_puts_its_own_there_between_the_look_and_the_renaming(alone, repository, number):
+    before = f"""
+import os
+from pathlib import Path
+rename = Path.rename
+def late(self, target):
+    os.rename({str(helpers_in(alone / "other", number))!r}, target)
+    return rename(self, target)
+Path.rename = late
+"""
+    done = run(alone, repository, before=before)
+    if number == 2:
+        assert (done.stdout, done.stderr) == (f"{alone / 'loss-lab'} en\n", "")
+    else:  # it is older than this lesson needs, so the next try fetches once more
+        assert "run again" in error(done)
+        assert run(alone, repository).stdout == f"{alone / 'loss-lab2'} en\n"
+    assert [path for path in alone.iterdir() if path.name.startswith(".")] == []
+
+
 # folders that are in the way stay as they are
 
 
