@@ -1,3 +1,4 @@
+import gc
 import os
 from collections.abc import Iterator
 
@@ -46,6 +47,13 @@ def with_cells_before(items: list[pytest.Item]) -> Iterator[pytest.Item]:
         elif cells := selected.pop(item.path, None):
             last = max(cell.cell_num for cell in cells)
             yield from (cell for cell in item.parent.collect() if cell.cell_num <= last)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def little_to_look_through():
+    """What is imported and collected stays; to look through it for garbage, again and again, takes 20 seconds."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

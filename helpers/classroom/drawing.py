@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from copy import deepcopy
 
 import matplotlib
-import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from helpers.classroom.bilingual import FAMILY, register_font
+from helpers.classroom.running import on_the_cpu
 
 __all__ = ["BLUE", "GREEN", "GREY", "INK", "LILAC", "MINT", "NAMED", "ORANGE", "PALE", "PLUM", "RED", "VIOLET"]
 __all__ += ["canvas", "house_style", "labelled_bars", "number"]
@@ -57,7 +57,7 @@ def house_style() -> Iterator[None]:
     13.0
     """
     register_font()
-    with _one_at_a_time, torch.device("cpu"), matplotlib.rc_context(SETTINGS):
+    with _one_at_a_time, on_the_cpu(), matplotlib.rc_context(SETTINGS):
         yield
 
 

@@ -62,7 +62,9 @@ class Explorer:
         for name, control in controls.items():
             held(name, control, control.value)
         self.draw = draw
-        self.animated = sorted(figure.findobj(Artist.get_animated), key=Artist.get_zorder)
+        artists = figure.findobj()
+        self._named = {artist.get_gid(): artist for artist in reversed(artists) if artist.get_gid()}
+        self.animated = sorted(filter(Artist.get_animated, artists), key=Artist.get_zorder)
         self._agg = FigureCanvasAgg(figure)
         with house_style():
             self._agg.draw()  # leaves the animated artists out
@@ -79,9 +81,7 @@ class Explorer:
         self._redraw()
 
     def __getitem__(self, name: str) -> Artist:
-        for artist in self.figure.findobj(lambda artist: artist.get_gid() == name):
-            return artist
-        raise KeyError(name)
+        return self._named[name]
 
     def set(self, **values: Any) -> "Explorer":
         """Move controls from code, as a hand would, draw once, and return the explorer.

@@ -17,7 +17,7 @@ from torch import Tensor
 from torch._tensor_str import PRINT_OPTS
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["Run", "run", "run_known", "undisturbed"]
+__all__ = ["Run", "on_the_cpu", "run", "run_known", "undisturbed"]
 
 
 def _set_deterministic(state: tuple[bool, bool]) -> None:
@@ -50,15 +50,24 @@ _SEEDS = (
 )
 
 
+def on_the_cpu() -> contextlib.AbstractContextManager:
+    """Where tensors are made; nothing if they are made there anyway, since it makes every call of PyTorch slower."""
+    cpu = torch.device("cpu")
+    return contextlib.nullcontext() if torch.get_default_device() == cpu else cpu
+
+
 @contextlib.contextmanager
 def undisturbed(dtype: torch.dtype = torch.float64) -> Iterator[None]:
     """With gradients, on the CPU, `dtype` the default dtype, whatever a cell has set; afterwards all is as before."""
     before = [read() for read, _ in _STATE]
     seeds = [read() for read, _ in _SEEDS]
     try:
-        cpu = torch.device("cpu")
-        at_home = contextlib.nullcontext() if torch.get_default_device() == cpu else cpu
-        with warnings.catch_warnings(), torch.inference_mode(False), torch.autocast("cpu", enabled=False), at_home:
+        with (
+            warnings.catch_warnings(),
+            torch.inference_mode(False),
+            torch.autocast("cpu", enabled=False),
+            on_the_cpu(),
+        ):
             torch._C._set_grad_enabled(True)
             torch.set_default_dtype(dtype)
             yield
