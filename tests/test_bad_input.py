@@ -54,7 +54,7 @@ GOOD = {
     tiny_lm.train: {"model": tiny_lm.TinyLM(235, width=2, heads=1), "steps": 0},
     bilingual.set_language: {"code": "both"},
 }
-NEVER_WRONG = {bilingual.language, bilingual.register_font, bilingual.say}
+NEVER_WRONG = {bilingual.colon, bilingual.comma, bilingual.language, bilingual.register_font, bilingual.say}
 BAD = {
     losses.softmax: [
         ("logits", [[0.0]], TypeError, "logits must be a floating-point tensor, got list"),

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from matplotlib import font_manager
 
-__all__ = ["FAMILY", "language", "register_font", "say", "set_language"]
+__all__ = ["FAMILY", "colon", "comma", "language", "register_font", "say", "set_language"]
 
 LANGUAGES = ("zh", "en", "both")
 FONT = Path(__file__).parent / "fonts" / "LossLabSansSC.otf"
@@ -44,6 +44,16 @@ def say(zh: str, en: str, join: str = " · ") -> str:
     '目标 · target'
     """
     return {"zh": zh, "en": en, "both": f"{zh}{join}{en}"}[_language]
+
+
+def colon() -> str:
+    """What stands after a word that was said: that of Chinese where Chinese alone is spoken."""
+    return "：" if _language == "zh" else ": "
+
+
+def comma() -> str:
+    """The same before a word."""
+    return "，" if _language == "zh" else ", "
 
 
 def register_font() -> None:

@@ -23,7 +23,7 @@ KNOWN_ERRORS = [  # a part of "Type: message", and its name in both languages
     ),
     (
         "requires grad. Use tensor.detach().numpy()",
-        "有计算图的张量不能直接变成 numpy；backward 要走的路也就断了，用 PyTorch 的运算",
+        "有计算图的张量不能直接变成 numpy：变了，梯度就传不回来；用 PyTorch 的运算",
         "a tensor in a graph does not become numpy, and backward could not go that way: stay with PyTorch's operations",
     ),
 ]

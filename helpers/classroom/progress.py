@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets
 from IPython.display import display
 
-from helpers.classroom.bilingual import say
+from helpers.classroom.bilingual import colon, say
 
 __all__ = ["Progress"]
 
@@ -32,7 +32,7 @@ class Progress:
 
     def __call__(self, step: int, steps: int) -> None:
         if not self._text:
-            self._text = f"{self.label}: {steps} {say('步', 'steps')}"
+            self._text = f"{self.label}{colon()}{steps} {say('步', 'steps')}"
             self._bar.max = steps
             display(self)
         if step * 50 // steps > self._bar.value * 50 // steps:  # fifty messages to the browser are enough

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from helpers.classroom.bilingual import say
+from helpers.classroom.bilingual import colon, say
 from helpers.classroom.values import as_tensor, kind
 
 __all__ = ["Verdict", "article", "refused", "right", "waiting", "wrong"]
@@ -28,7 +28,7 @@ def _line(zh: str, en: str, *same: str) -> str:
     """A pair on one line, and a diagnosis, which begins with an arrow, on two."""
     if zh.startswith("→ "):
         return "→ " + say(zh[2:], en[2:], "\n    ")
-    return ": ".join([say(zh, en), *same])
+    return say(zh, en) + colon() + ": ".join(same)
 
 
 def right(zh: str, en: str) -> Verdict:

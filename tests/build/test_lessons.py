@@ -96,6 +96,15 @@ def test_no_line_of_code_is_cut_in_print(path):
 
 
 @pytest.mark.parametrize("path", lessons(), ids=name_of)
+def test_what_a_chinese_edition_prints_has_chinese_punctuation(path):
+    """After a Chinese word, that is; also in the numbers beside a picture."""
+    for cell in nbformat.read(edition_path(path, "zh"), 4).cells:
+        for output in cell.get("outputs", []):
+            text = output.get("text") or output.get("data", {}).get("text/plain", "")
+            assert not re.findall(f"[{CJK}][:,;?!].*", text)
+
+
+@pytest.mark.parametrize("path", lessons(), ids=name_of)
 def test_a_lesson_takes_at_most_90_minutes(path):
     assert minutes(nbformat.read(path, 4)) <= 90
 

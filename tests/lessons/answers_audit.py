@@ -279,7 +279,7 @@ GLOBAL_COUNT = [
     (reduced(lambda t: len(t)), "rows were counted"),
     (lambda t, a: kept(t) / kept(t), "this is 1"),
     (lambda t, a: 1, "this is 1"),
-    (taken_from_the_call, "is a return missing?"),
+    (taken_from_the_call, "all_reduce returns nothing"),
     (quiet, "is a return missing?"),
     (only_where_there_are_some, "the others would wait"),
     (raised, "raised an error"),

@@ -53,6 +53,7 @@ def unlike_a_refusal(verdict: Verdict, said: str) -> list[str]:
         said: said in en,
         "English alone": not re.search("[\u4e00-\u9fff]", en),
         "Chinese": re.search("[\u4e00-\u9fff]", zh.splitlines()[0]),
+        "Chinese punctuation": not re.search("[\u4e00-\u9fff][:,;?!]", zh),
         "a name in each language or in none": ("→" in zh) == ("→" in en) == ("→" in both),
         "the right article": not re.search(r"(?<!\w)a [aeiou]", en.splitlines()[0]),
         "two numbers that look different": not (got and want) or got[1] != want[1],

@@ -14,7 +14,7 @@ from helpers.batches import IGNORE_INDEX
 from helpers.classroom.errors import Refusal
 from helpers.classroom.faults import raised, unchanged
 from helpers.classroom.grading import Mistake, Runs, Verdict, finding, right, wrong
-from helpers.classroom.learner import awaits
+from helpers.classroom.learner import awaits, returns_something
 from helpers.classroom.running import Run
 from helpers.classroom.values import as_tensor, kind, same
 from helpers.classroom.verdicts import waiting
@@ -114,6 +114,12 @@ def fault_of(answer: Callable, targets: list[Tensor], one: Run) -> tuple | None:
     if not all(map(unchanged, targets, one.arguments)):
         return "函数改动了传入的 targets，先复制再改", "the function changes targets; copy it first"
     if any(value is None for value in one.value):
+        if returns_something(answer):
+            zh, en = "函数返回的是 None", "the function returned None"
+            return (
+                f"{zh}：all_reduce 不返回什么，它改的是你交给它的张量",
+                f"{en}: all_reduce returns nothing, it changes the tensor",
+            )
         return "函数没有返回值，少了 return 吗？", "the function returns nothing; is a return missing?"
     numbers, want = numbers_of(one), sum(map(valid, targets))
     if numbers is None:

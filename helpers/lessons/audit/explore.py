@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from helpers.audit import Verdict
 from helpers.audit.verdict import Step
-from helpers.classroom.bilingual import language, say
+from helpers.classroom.bilingual import colon, comma, say
 from helpers.classroom.drawing import BLUE, GREY, INK, PALE, RED, canvas, house_style, number
 from helpers.classroom.explorer import Explorer, sized, slider
 from helpers.lessons.audit.loops import LOOPS, SIZES, examined, rows_in
@@ -83,8 +83,6 @@ def xray(loop: str = "means") -> Explorer:
     layout = {"loc": "lower center", "ncols": 3, "columnspacing": 1.5, "handletextpad": 0.3, "borderaxespad": 0.1}
     figure.legend(handles=samples, frameon=False, fontsize=11, handlelength=1.2, **layout)
 
-    colon, comma = ("：", "，") if language() == "zh" else (": ", ", ")
-
     def draw(loop: str, batch_size: int, K: int, ranks: int, padding: bool, blind: bool) -> str:
         verdict = examined(loop, batch_size, K, ranks, padding)
         lengths = [len(row["labels"]) for row in rows_in(padding)]
@@ -109,13 +107,14 @@ def xray(loop: str = "means") -> Explorer:
         spans = [(heights[slice(*span)], ~masked[slice(*span)]) for span in zip([0, *ends], ends, strict=False)]
         ranges = [f"{number(h[v].min(), '.3f')}–{number(h[v].max(), '.3f')}" for h, v in spans]
         lines = [
-            f"{say('循环', 'loop')}{colon}{name}",
+            f"{say('循环', 'loop')}{colon()}{name}",
             f"B = {batch_size}, K = {K}, W = {ranks}    "
-            f"{say('填充', 'padding')}{colon}{empty} / {sum(lengths) + empty}",
+            f"{say('填充', 'padding')}{colon()}{empty} / {sum(lengths) + empty}",
         ]
         for at, values in ((1, told[0]), (len(ends), told[1])):
             named = [f"{head.replace(chr(10), ' · ')} {value}" for head, value in zip(heads, values, strict=True)]
-            lines.append(f"{say('窗口', 'window')} {at}{colon}{comma.join(named)}")
+            named = [part.replace("） ", "）") for part in named]
+            lines.append(f"{say('窗口', 'window')} {at}{colon()}{comma().join(named)}")
         lines.append(f"N = {' '.join(map(str, counts))}    w × N = {' '.join(ranges)}")
         return "\n".join(lines)
 

@@ -127,17 +127,13 @@ def gradient() -> Exercise:
 def revealing_targets(answer: Any) -> Verdict:
     """Exercise 4: targets (3,) for the seed's logits with which a flipped sign shows in every row."""
     targets = as_tensor(answer)
-    if (
-        targets is None
-        or targets.shape != (3,)
-        or targets.dtype != torch.int64
-        or not 0 <= min(targets) <= max(targets) < 5
-    ):
-        return refused(
-            answer,
-            "要一个 int64 张量，三个类别编号，从 0 到 4",
-            "an int64 tensor is wanted, three class numbers from 0 to 4",
-        )
+    zh, en = "要一个 int64 张量，三个类别编号，从 0 到 4", "an int64 tensor is wanted, three class numbers from 0 to 4"
+    if targets is None or targets.shape != (3,):
+        return refused(answer, zh, en)
+    if targets.dtype != torch.int64:
+        return wrong(zh, en, ("得到", "got", str(targets.dtype)))
+    if not 0 <= min(targets) <= max(targets) < 5:
+        return wrong(zh, en, ("得到", "got", str(targets.tolist())))
     if targets.tolist() == [0, 3, 4]:
         return wrong("0、3、4 正文已经用过，另找一组", "the lesson has used 0, 3, 4 already; find another set")
     true = losses.token_losses(SEED_LOGITS, targets)

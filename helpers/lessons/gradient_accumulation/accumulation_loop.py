@@ -71,7 +71,7 @@ def accumulate() -> Exercise:
         Mistake("按序列平均了：这里每个词元一样重，不是每句话一样重",
                 "this is the sequence mean: here each token weighs the same, not each sentence",
                 _sequence_mean),
-        Mistake("分数没有展平：T 等于 V 时不报错，读到的却是转置的；weights[x] 要先摊平成 (B·T, V)",
+        Mistake("分数没有展平：T 等于 V 时不报错，读到的却是转置的；weights[x] 要先展平成 (B·T, V)",
                 "the logits were not flattened: where T equals V there is no error, but they are read transposed; "
                 "make weights[x] (B·T, V)",
                 unflattened(lambda z, y, all: F.cross_entropy(z, y, reduction="sum") / valid(all)),

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.lines import Line2D
 
-from helpers.classroom.bilingual import language, say
+from helpers.classroom.bilingual import colon, say
 from helpers.classroom.drawing import BLUE, INK, RED, canvas, house_style, number
 from helpers.classroom.explorer import Explorer, slider
 
@@ -56,8 +56,6 @@ def curves(full: Sequence[float], naive: Sequence[float], repaired: Sequence[flo
     layout = {"loc": "lower center", "ncols": 4, "columnspacing": 1, "handletextpad": 0.4, "borderaxespad": 0.2}
     figure.legend(handles=[*losses.lines[:3], sample], frameon=False, **layout)
 
-    colon = "：" if language() == "zh" else ": "
-
     def draw(step: int) -> str:
         at = step // every
         for cursor in cursors:
@@ -67,9 +65,9 @@ def curves(full: Sequence[float], naive: Sequence[float], repaired: Sequence[flo
         return "\n".join(
             [
                 f"{say('第 {} 步', 'step {}').format(step, step)}",
-                f"{names[0]}{colon}{runs[0, at]:.4f}",
-                f"{names[1]}{colon}{runs[1, at]:.4f}    {say('到此最多相差', 'so far at most')} {close}",
-                f"{names[2]}{colon}{runs[2, at]:.4f}    "
+                f"{names[0]}{colon()}{runs[0, at]:.4f}",
+                f"{names[1]}{colon()}{runs[1, at]:.4f}    {say('到此最多相差', 'so far at most')} {close}",
+                f"{names[2]}{colon()}{runs[2, at]:.4f}    "
                 f"{say('相差', 'away by')} {number(runs[2, at] - runs[0, at], '+.4f')}",
             ]
         )

@@ -57,7 +57,7 @@ lossLab.drawings.skyline = ({ axes, drawing: { K, highest, words } }) => {
     const text = [
       `n = ${n.join(" ")}    N = ${N}, N/K = ${fixed(means[0], 2)}`,
       `m = ${row(m, 2)}`,
-      `${words.weight} N/(K·n): ${ratios.map((ratio) => `×${fixed(ratio, 3)}`).join(" ")}`,
+      `${words.weight} N/(K·n)${words.colon}${ratios.map((ratio) => `×${fixed(ratio, 3)}`).join(" ")}`,
       `${words.token_mean} G = Σnm/N = ${fixed(G, 4)}    ${words.mean_of_means} A = Σm/K = ${fixed(A, 4)}`,
       `Cov(n, m) = ${signed(-gap * means[0], 4, true)}    A − G = −Cov(n, m)·K/N = ${signed(gap, 4, true)}`,
     ].join("\n");

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.collections import LineCollection
 
 from helpers.accumulation import gap, token_weights
-from helpers.classroom.bilingual import say
+from helpers.classroom.bilingual import colon, say
 from helpers.classroom.drawing import BLUE, INK, PALE, RED, canvas, house_style, number
 from helpers.classroom.explorer import Explorer, slider
 from helpers.lessons.gradient_accumulation.curves import curves
@@ -84,6 +84,7 @@ def skyline(
 
     said = {
         "weight": say("权重", "weight"),
+        "colon": colon(),
         "token_mean": say("词元平均", "token mean"),
         "mean_of_means": say("平均的平均", "mean of means"),
     }
@@ -119,7 +120,7 @@ def skyline(
             [
                 f"n = {row_of(n, 'd')}    N = {n.sum()}, N/K = {n.mean():.2f}",
                 f"m = {row_of(m, '.2f')}",
-                f"{said['weight']} N/(K·n): " + " ".join(f"×{ratio:.3f}" for ratio in ratios),
+                f"{said['weight']} N/(K·n){said['colon']}" + " ".join(f"×{ratio:.3f}" for ratio in ratios),
                 f"{said['token_mean']} G = Σnm/N = {G:.4f}    {said['mean_of_means']} A = Σm/K = {A:.4f}",
                 f"Cov(n, m) = {number(-difference * n.mean(), '+.4f')}    "
                 f"A − G = −Cov(n, m)·K/N = {number(difference, '+.4f')}",

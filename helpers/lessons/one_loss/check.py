@@ -87,7 +87,7 @@ def fooling_logits(answer: Any) -> Verdict:
     for t, row in enumerate(logits[0]):
         if row.sort().values.diff().min() < 0.1 - 1e-6:
             return wrong(
-                f"位置 {t} 有两个分数相差不到 0.1：都一样的分数谁也骗不了，要互不相同",
+                f"位置 {t} 有两个分数相差不到 0.1：分数都一样，两种写法当然相等，要互不相同",
                 f"at position {t} two scores differ by less than 0.1: equal scores prove nothing, let them differ",
             )
     true = cross_entropy(logits.flatten(0, 1), FOOLED_TARGETS.flatten())

@@ -5,7 +5,7 @@ import torch
 from matplotlib.colors import to_rgba
 from matplotlib.patches import Patch
 
-from helpers.classroom.bilingual import language, say
+from helpers.classroom.bilingual import colon, comma, say
 from helpers.classroom.drawing import BLUE, GREY, INK, PALE, RED, canvas, house_style, labelled_bars
 from helpers.classroom.explorer import Explorer, slider
 from helpers.losses import token_losses
@@ -33,7 +33,6 @@ def ballot(model: TinyLM) -> Explorer:
 
     names = [say("计入损失", "valid", " "), say("提示", "prompt", " ")]
     names += [say("没有目标", "no target", " "), say("填充", "padding", " ")]
-    comma, colon = ("，", "：") if language() == "zh" else (", ", ": ")
     faces = (BLUE, PALE, "white", GREY)
     figure = canvas(440)
     grid = figure.add_axes((0.115, 0.3, 0.88, 0.615))
@@ -83,11 +82,11 @@ def ballot(model: TinyLM) -> Explorer:
         total, valid = float(losses[:, :T][kinds[:, :LONGEST] == VALID].sum()), counts[VALID]
         results = total / valid if valid else float("nan"), total / kinds.size
         move_means(results, ".4f", (BLUE, RED))
-        words = comma.join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
+        words = comma().join(f"{name} {count}" for name, count in zip(names, counts, strict=True))
         return "\n".join(
             [
                 *("".join("●○–·"[kind] for kind in row) for row in kinds),
-                f"B × T = {B} × {T} = {kinds.size}{colon}{words}",
+                f"B × T = {B} × {T} = {kinds.size}{colon()}{words}",
                 f"{total:.4f} / {valid} = {results[0]:.4f}, {total:.4f} / {kinds.size} = {results[1]:.4f}",
             ]
         )

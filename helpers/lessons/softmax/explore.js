@@ -37,7 +37,7 @@ lossLab.drawings.temperature = ({ axes, drawing: { hottest, reaches, words } }) 
       `z + c = ${row(shifted, 1)}`,
       `p     = ${row(p, 4)}`,
       `τ = ${fixed(tau, 1)}   ${words.entropy} ${signed(entropy, 4)} ${words.unit}   ` +
-        `${words.largest} ${fixed(p[largest], 4)} (${words.names[largest]})`,
+        `${words.largest}${words.names[largest]} ${fixed(p[largest], 4)}`,
     ].join("\n");
     return { svg, text };
   };

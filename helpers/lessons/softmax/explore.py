@@ -5,7 +5,7 @@ import math
 import numpy as np
 import torch
 
-from helpers.classroom.bilingual import say
+from helpers.classroom.bilingual import colon, say
 from helpers.classroom.drawing import BLUE, INK, canvas, house_style, labelled_bars, number
 from helpers.classroom.explorer import Explorer, slider
 from helpers.lessons.next_word import row_of, sliders, words
@@ -67,12 +67,17 @@ def temperature() -> Explorer:
                 f"z + c = {row_of(shifted, 1)}",
                 f"p     = {row_of(p)}",
                 f"τ = {tau:.1f}   {say('熵', 'entropy')} {number(entropy, '.4f')} nat   "
-                f"{say('最大的 p', 'largest p')} {p[largest]:.4f} ({names[largest]})",
+                f"{say('最大的 p', 'largest p')}{colon()}{names[largest]} {p[largest]:.4f}",
             ]
         )
 
     shift, heat = slider("c", 0.0, -10.0, 10.0, 0.5), slider("τ", 1.0, 0.1, HOTTEST, 0.1)
-    said = {"entropy": say("熵", "entropy"), "unit": "nat", "largest": say("最大的 p", "largest p"), "names": names}
+    said = {
+        "entropy": say("熵", "entropy"),
+        "unit": "nat",
+        "largest": say("最大的 p", "largest p") + colon(),
+        "names": names,
+    }
     drawing = {"name": "temperature", "hottest": HOTTEST, "reaches": REACHES, "words": said}
     return Explorer(figure, draw, drawing=drawing, **sliders(), c=shift, tau=heat)
 

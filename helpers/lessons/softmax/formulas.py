@@ -78,7 +78,7 @@ def _other_formulas() -> list[Mistake]:
         Mistake("做了两次 softmax",
                 "softmax was applied twice",
                 lambda z: z.softmax(-1).softmax(-1)),
-        Mistake("平方不是指数",
+        Mistake("用了平方，应为 e^z",
                 "a square is no exponential",
                 divided(torch.square)),
     ]  # fmt: skip
@@ -105,7 +105,8 @@ def softmax_batch() -> Exercise:
         Mistake("总和的形状不对：少了 keepdim=True，或者又被 squeeze 掉了；方阵的形状凑巧相符，除的却是别的行的总和",
                 "the sum has lost its last dimension: keepdim=True is missing, or undone by squeeze; in a square batch "
                 "the shapes fit by chance, and rows are divided by the sums of others",
-                lambda logits: logits.exp() / logits.exp().sum(-1)),
+                lambda logits: logits.exp() / logits.exp().sum(-1),
+                lambda logits: logits.exp() / logits.exp().sum(1)),
         Mistake("softmax 做在了第一维（dim=0），应为最后一维",
                 "softmax ran over the first dimension (dim=0), not over the last",
                 lambda logits: logits.softmax(0)),

@@ -54,7 +54,7 @@ def lost_ratio(answer: Any) -> Verdict:
             return wrong(f"e 的 z[{place}] = {value:.6g} 次方下溢了", f"e to the z[{place}] = {value:.6g} underflows")
     if z.exp().sum().isinf():
         return wrong(
-            "每个 e 的 z 次方都在范围内，它们的和却上溢了", "each exponential is in range, but their sum overflows"
+            "每个 e 的 z 次方都在范围内，总和却上溢了", "each exponential is in range, but their sum overflows"
         )
     log_probs = losses.softmax(z).log()
     if not log_probs.isinf().any():

@@ -60,7 +60,7 @@ def log_softmax() -> Exercise:
         Mistake("符号反了：对数概率不大于 0",
                 "the sign is turned around: log p is at most 0",
                 lambda z: lse(z) - z),
-        Mistake("对指数取了平均，不是求和：差 ln V",
+        Mistake("对 e^z 取了平均，没有求和：差 ln V",
                 "the exponentials were averaged, not added up: it is off by ln V",
                 lambda z: z - lse(z) + math.log(z.shape[1])),
         Mistake("对数的底不是 e",

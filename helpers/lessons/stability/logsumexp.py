@@ -38,7 +38,7 @@ def logsumexp() -> Exercise:
         Mistake("每行要一个数，形状 (T,)；去掉多出来的一维，或者相加时对齐形状",
                 "one number a row is wanted, (T,); drop the extra dimension, or align the shapes before adding",
                 lse_by(top), lambda z: top(z) + (z - top(z)).exp().sum(1).log()),
-        Mistake("对指数取了平均，不是求和：少了 ln V",
+        Mistake("对 e^z 取了平均，没有求和：少了 ln V",
                 "the exponentials were averaged, not added up: ln V is missing",
                 lambda z: losses.logsumexp(z) - math.log(z.shape[1])),
         Mistake("对数的底不是 e",

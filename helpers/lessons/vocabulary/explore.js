@@ -83,10 +83,10 @@ lossLab.drawings.staircase = ({ axes, drawing: { colours, card, scales: tops, wo
       svg += shape.text(x(-0.018), y(quarter / 4) + 4.6, String(Number((top * quarter / 4).toPrecision(6))), 13, "end");
     }
     const text = [
-      `T = ${T}, V = ${V}, D = ${D}, ${words.chunk} = ${method === "whole" ? T : chunk}`,
+      `T = ${T}, V = ${V}, D = ${D}${words.comma}${words.chunk} = ${method === "whole" ? T : chunk}`,
       `${words.copy} = ${fixed(copy / GiB, 2)} GiB`,
       `${words.peak} = ${fixed(peak / GiB, 2)} GiB = ${fixed(peak / copy, 2)} ${words.copies_at} ${steps[at][0]}`,
-      `dW + dh = ${fixed(both / GiB, 2)} GiB, ${words.card} = ${card} GiB`,
+      `dW + dh = ${fixed(both / GiB, 2)} GiB${words.comma}${words.card} = ${card} GiB`,
     ].join("\n");
     return { svg, text };
   };

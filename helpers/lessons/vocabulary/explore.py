@@ -5,7 +5,7 @@ import re
 import ipywidgets
 from matplotlib.patches import Patch, Polygon
 
-from helpers.classroom.bilingual import say
+from helpers.classroom.bilingual import comma, say
 from helpers.classroom.drawing import GREEN, INK, LILAC, MINT, NAMED, PLUM, RED, VIOLET, canvas, house_style
 from helpers.classroom.explorer import Explorer, sized
 from helpers.lessons.vocabulary.stairs import BYTES, METHODS, TENSORS, stairs
@@ -68,7 +68,8 @@ def staircase() -> Explorer:
         "copy": say("一份分数", "one copy of the logits"),
         "peak": say("峰值", "peak"),
         "copies_at": say("份，在", "copies, at"),
-        "card": say("卡", "card"),
+        "card": say("一块卡", "one card"),
+        "comma": comma(),
     }
 
     def draw(T: int, V: int, D: int, parts: int, method: str, keep: bool) -> str:
@@ -96,10 +97,10 @@ def staircase() -> Explorer:
         tokens = chunk if method != "whole" else T
         return "\n".join(
             [
-                f"T = {T}, V = {V}, D = {D}, {words['chunk']} = {tokens}",
+                f"T = {T}, V = {V}, D = {D}{words['comma']}{words['chunk']} = {tokens}",
                 f"{words['copy']} = {copy / GIB:.2f} GiB",
                 f"{words['peak']} = {peak / GIB:.2f} GiB = {peak / copy:.2f} {words['copies_at']} {steps[at][0]}",
-                f"dW + dh = {both / GIB:.2f} GiB, {words['card']} = {CARD} GiB",
+                f"dW + dh = {both / GIB:.2f} GiB{words['comma']}{words['card']} = {CARD} GiB",
             ]
         )
 

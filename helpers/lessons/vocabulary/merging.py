@@ -35,10 +35,10 @@ def merge() -> Exercise:
         return lambda M1, S1, M2, S2: (m := shift(M1, M2)) + rescaled(M1, S1, M2, S2, m).log()
 
     mistakes = [
-        Mistake("两个和直接相加了：它们各以自己的最大值为准，要先换算到共同的 M",
+        Mistake("两个总和直接相加了：它们各以自己的最大值为准，要先换算到共同的 M",
                 "the sums were added as they are; each belongs to its own maximum, and both have to be brought to M",
                 merged(lambda M1, S1, M2, S2, M: S1 + S2)),
-        Mistake("只换算了一个和；换成了新的 M，两个都要乘 e^(Mi − M)",
+        Mistake("只换算了一个总和；换成了新的 M，两个都要乘 e^(Mi − M)",
                 "only one of the sums was rescaled; both need their factor e^(Mi − M)",
                 merged(lambda M1, S1, M2, S2, M: S1 * (M1 - M).exp() + S2),
                 merged(lambda M1, S1, M2, S2, M: S1 + S2 * (M2 - M).exp())),
@@ -69,7 +69,7 @@ def merge() -> Exercise:
         Mistake("M 没有加回来",
                 "M was not added back",
                 lambda M1, S1, M2, S2: rescaled(M1, S1, M2, S2, torch.maximum(M1, M2)).log()),
-        Mistake("没有减去 M 就取了指数：数一大就上溢",
+        Mistake("没有减去 M 就求了 e^M1、e^M2：数一大就上溢",
                 "the exponentials were taken without subtracting M: they overflow",
                 lambda M1, S1, M2, S2: (S1 * M1.exp() + S2 * M2.exp()).log()),
         Mistake("用了较小的最大值：另一半会上溢",
