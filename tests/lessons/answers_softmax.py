@@ -29,6 +29,7 @@ FORMULAS = [
 ]
 BATCHES = [
     (lambda z: torch.exp(z) / torch.exp(z).sum(-1), "keepdim=True is missing"),
+    (lambda z: torch.exp(z) / torch.exp(z).sum(1), "keepdim=True is missing"),
     (lambda z: z.softmax(0), "over the first dimension"),
     (lambda z: torch.exp(z) / torch.exp(z).sum(0), "over the first dimension"),
     (lambda z: z.softmax(1), "dim=1 is the last dimension only of two"),
