@@ -80,7 +80,7 @@ def undisturbed(dtype: torch.dtype = torch.float64) -> Iterator[None]:
 
 
 class Watch(TorchFunctionMode):
-    """Counts by name the calls to functions of PyTorch, SciPy and helpers, but not those that helpers makes itself."""
+    """Counts by name the calls to functions of PyTorch, NumPy, SciPy and helpers, but not those of helpers itself."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,7 +103,7 @@ class Watch(TorchFunctionMode):
             if event == "call" and not self._inside_helpers:
                 self._count(frame.f_code.co_name)
             self._inside_helpers += 1 if event == "call" else -1
-        elif event == "call" and module.startswith(("torch.", "scipy.")) and not self._inside_helpers:
+        elif event == "call" and module.startswith(("torch.", "numpy.", "scipy.")) and not self._inside_helpers:
             self._count(frame.f_code.co_name)
 
     def _count(self, name: str) -> None:

@@ -6,6 +6,7 @@ Those on the loss of a rank are in `answers_gradient_accumulation.py`.
 from decimal import Decimal
 from fractions import Fraction
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -28,7 +29,17 @@ def shrunk(columns, gradient):
     return torch.linalg.solve(gram + torch.eye(len(gram), dtype=gram.dtype), columns.T @ gradient)
 
 
+def by_jacobi(columns, gradient):
+    """Converges only where the columns are far from parallel."""
+    gram, wanted = columns.T @ columns, columns.T @ gradient
+    weights = torch.zeros_like(wanted)
+    for _ in range(100):
+        weights = weights + (wanted - gram @ weights) / gram.diag()
+    return weights
+
+
 READ_WEIGHTS = [
+    (by_jacobi, "the value is wrong"),
     (lambda c, g: c.T @ g / c.square().sum(0), "the projection on each column"),
     (lambda c, g: (c * g.unsqueeze(1)).sum(0) / c.norm(dim=0) ** 2, "the projection on each column"),
     (lambda c, g: torch.stack([column @ g / (column @ column) for column in c.T]), "the projection on each column"),
@@ -99,6 +110,10 @@ def by_conjugate_gradients(columns, gradient):
 
 
 READ_WEIGHTS_RIGHT = [
+    lambda c, g: np.linalg.solve((c.T @ c).numpy(), (c.T @ g).numpy()),
+    lambda c, g: (
+        torch.linalg.eigh(c.T @ c)[1] @ ((c @ torch.linalg.eigh(c.T @ c)[1]).T @ g / torch.linalg.eigvalsh(c.T @ c))
+    ),
     solved,
     lambda c, g: torch.linalg.inv(c.T @ c) @ c.T @ g,
     lambda c, g: torch.linalg.solve(c.mT @ c, c.mT @ g.unsqueeze(1)).squeeze(1),
@@ -112,6 +127,8 @@ READ_WEIGHTS_RIGHT = [
     by_descent,
 ]
 READ_WEIGHTS_READY = [
+    lambda c, g: np.linalg.lstsq(c.numpy(), g.numpy(), rcond=None)[0],
+    lambda c, g: np.linalg.pinv(c.numpy()) @ g.numpy(),
     lambda c, g: torch.linalg.lstsq(c, g.unsqueeze(1)).solution.squeeze(1),
     lambda c, g: torch.linalg.pinv(c) @ g,
     lambda c, g: torch.pinverse(c) @ g,

@@ -71,10 +71,11 @@ def rank_loss() -> Exercise:
         ([2.0], [0], 3, 2),
         ([1.0, 2.0, 6.0], [1, 2, 0], 3, 1),
         ([math.inf, 2.0, math.nan], [-100, 1, -100], 4, 2),
+        ([math.inf, math.nan], [-100, -100], 5, 2),
         ([math.inf, 2.0], [0, 1], 4, 2),  # an impossible target costs inf
     ]
     large = """torch.manual_seed(0)
-token_losses, targets = (16 * torch.rand(20)).round() / 4, torch.randint(50, (20,))
+token_losses, targets = (4 * torch.rand(20)).round(decimals=3), torch.randint(50, (20,))
 targets[torch.rand(20) < 0.3] = -100
 global_tokens, world_size = 70, 4"""
     cases = [(torch.tensor(x, dtype=torch.float64), torch.tensor(y), n, w) for x, y, n, w in rows]
