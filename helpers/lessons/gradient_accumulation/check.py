@@ -8,49 +8,52 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from helpers.classroom.grading import Verdict, finding, right, wrong
-from helpers.classroom.values import as_tensor, kind
+from helpers.classroom.values import MOST, as_tensor, kind
 from helpers.lessons.gradient_accumulation.accumulation_loop import accumulate
 from helpers.lessons.gradient_accumulation.gap import gap
 
 __all__ = ["accumulate", "equal_losses", "gap", "no_gap"]
+
+ROUNDING = 1e-7  # of a mean loss, where the learner computed it in float32
 
 
 @finding
 def no_gap(counts: Any, means: Any) -> Verdict:
     """Exercise 2: counts (K,) and means (K,), neither all equal, with which the two means agree."""
     n, m = finite(counts), finite(means)
-    if n is None or m is None or len(n) != len(m) or not 2 <= len(n) <= 100:
+    if n is None or m is None or len(n) != len(m) or len(n) < 2:
         return wrong(
-            "要两个一样长的列表，2 到 100 个微批次：词元数和平均损失，都是普通的数",
-            "two lists of plain numbers are wanted, counts and mean losses, one each for 2 to 100 micro-batches",
+            "要两个一样长的列表，至少两个微批次：词元数和平均损失，都是普通的数",
+            "two lists of plain numbers are wanted, counts and mean losses, one each for two micro-batches or more",
             ("得到", "got", f"{kind(counts)}; {kind(means)}"),
         )
     for i, count in enumerate(n):
-        if count != int(count) or not 1 <= count <= 1000:
+        if count != int(count) or count < 1:
             return wrong(
-                f"词元数是 1 到 1000 的整数，第 {i} 个是 {count:g}",
-                f"counts are whole numbers from 1 to 1000; number {i} is {count:g}",
+                f"词元数是正整数，第 {i} 个是 {count:g}",
+                f"counts are positive whole numbers; number {i} is {count:g}",
             )
     for i, loss in enumerate(m):
-        if not 0 <= loss <= 100:
+        if loss < 0:
             return wrong(
-                f"平均损失不小于 0、不大于 100，第 {i} 个是 {loss:g}",
-                f"mean losses lie between 0 and 100; number {i} is {loss:g}",
+                f"平均损失不小于 0，第 {i} 个是 {loss:g}",
+                f"no mean loss is below 0; number {i} is {loss:g}",
             )
     if len(set(n)) == 1:
         return wrong(
             "词元数都相等：这时当然没有差距，要找的是不相等的",
             "the counts are all equal, so of course there is no gap; find unequal ones",
         )
-    if max(m) - min(m) < 0.01:
+    if max(m) - min(m) <= ROUNDING * max(m):
         return wrong(
-            "平均损失都相等（相差不到 0.01）：这时当然没有差距，要找的是不相等的",
-            "the mean losses are all equal (to within 0.01), so of course there is no gap; find unequal ones",
+            "平均损失都相等：这时当然没有差距，要找的是不相等的",
+            "the mean losses are all equal, so of course there is no gap; find unequal ones",
         )
-    G = math.fsum(a * b for a, b in zip(n, m, strict=True)) / sum(n)
-    A = math.fsum(m) / len(m)
-    if abs(A - G) > 1e-7:
-        details: list = [f"A = {A:.6g}, G = {G:.6g}, A − G = {A - G:+.3g}".replace("-", "−")]
+    K, N = len(n), int(sum(n))
+    G, A = (math.fsum(loss * weight for loss, weight in zip(m, w, strict=True)) / sum(w) for w in (n, [1] * K))
+    terms = [loss * (N - K * int(count)) / (K * N) for count, loss in zip(n, m, strict=True)]  # of A − G
+    if abs(math.fsum(terms)) > ROUNDING * math.fsum(map(abs, terms)):
+        details: list = [f"A = {A:.6g}, G = {G:.6g}, A − G = {math.fsum(terms):+.3g}".replace("-", "−")]
         if len(n) == 2:
             zh = "两个微批次不够：不等的词元数配不等的损失，协方差不会是 0"
             en = "two micro-batches are too few: unequal counts with unequal losses never have covariance 0"
@@ -62,8 +65,8 @@ def no_gap(counts: Any, means: Any) -> Verdict:
 @finding
 def equal_losses(answer: Any) -> Verdict:
     """Exercise 3: targets of micro-batches, for which a model that knows nothing has wrong gradients by both rules."""
-    rows = [finite(row) for row in answer] if type(answer) in (list, tuple) and len(answer) <= 100 else []
-    if len(rows) < 2 or any(row is None or len(row) > 1000 for row in rows):
+    rows = [finite(row) for row in answer] if type(answer) in (list, tuple) and len(answer) <= MOST else []
+    if len(rows) < 2 or any(row is None for row in rows):
         return wrong(
             "要一个列表，里面至少两个列表，每个微批次一个，由类别编号 0、1、2 组成",
             "a list of at least two lists is wanted, one for each micro-batch, of class numbers 0, 1, 2",
@@ -111,9 +114,9 @@ def equal_losses(answer: Any) -> Verdict:
 
 
 def finite(values: Any) -> list[float] | None:
-    """Finite numbers in one dimension, one at least; None for anything else."""
+    """Numbers in one dimension, one at least and none beyond 10¹⁵; None for anything else."""
     tensor = as_tensor(values)
-    if tensor is None or tensor.dim() != 1 or not len(tensor) or not tensor.isfinite().all():
+    if tensor is None or tensor.dim() != 1 or not len(tensor) or not (tensor.double().abs() <= 1e15).all():
         return None
     return tensor.double().tolist()
 
