@@ -76,6 +76,7 @@ MERGE = [
 
 
 MERGE_ATTACK = [
+    lambda M1, S1, M2, S2: merged_around(lambda a, b: larger(a, b).clamp(min=-700))(M1, S1, M2, S2),
     lambda M1, S1, M2, S2: torch.log(torch.exp(M1) * S1 + torch.exp(M2) * S2),
     lambda M1, S1, M2, S2: torch.log(torch.exp(M1) + torch.exp(M2)),
     lambda M1, S1, M2, S2: torch.logaddexp(M1, M2),
@@ -381,7 +382,60 @@ def only_in_training(h, W, y, w, n, c):
     return head()(h, W, y, w, n, c)
 
 
+def by_checkpoint_of_weighted(h, W, y, w, n, c):
+    """Two forward passes, and no gradient before the backward pass."""
+
+    def part(a, W, b, k):
+        return (k * F.cross_entropy(a @ W.T, b, reduction="none")).sum()
+
+    parts = zip(h.split(c), y.split(c), w.split(c), strict=True)
+    total = sum(checkpoint(part, a, W, b, k, use_reentrant=False) for a, b, k in parts)
+    return total / n if n else (h.sum() + W.sum()) * 0 + math.nan
+
+
+def made_in_backward(h, W, y, w, n, c):
+    class Late(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, h, W):
+            ctx.save_for_backward(h, W)
+            parts = zip(h.split(c), y.split(c), w.split(c), strict=True)
+            total = sum((k * F.cross_entropy(a @ W.T, b, reduction="none")).sum() for a, b, k in parts)
+            return total / torch.as_tensor(float(n))
+
+        @staticmethod
+        def backward(ctx, u):
+            h, W = ctx.saved_tensors
+            dh, dW = torch.zeros_like(h), torch.zeros_like(W)
+            for i in range(0, len(y) if n else 0, c):
+                dz = u * w[i : i + c, None] * ((h[i : i + c] @ W.T).softmax(1) - F.one_hot(y[i : i + c], len(W))) / n
+                dh[i : i + c] = dz @ W
+                dW += dz.T @ h[i : i + c]
+            return dh, dW
+
+    return Late.apply(h, W)
+
+
+def by_surrogate(h, W, y, w, n, c):
+    """Gradients first, then a sum that has them."""
+    if not torch.is_grad_enabled():
+        return head(no_grad=True)(h, W, y, w, n, c)
+    dh, dW, total = torch.zeros_like(h), torch.zeros_like(W), 0.0
+    for i in range(0, len(y), c):
+        a, B = h[i : i + c].detach().requires_grad_(), W.detach().requires_grad_()
+        loss = (w[i : i + c] * F.cross_entropy(a @ B.T, y[i : i + c], reduction="none")).sum()
+        da, dB = torch.autograd.grad(loss, (a, B))
+        total = total + loss.detach()
+        del loss
+        if n:
+            dh[i : i + c] = da / n
+            dW += dB / n
+    found = torch.tensordot(h, dh) + torch.tensordot(W, dW)
+    return found - found.detach() + total / torch.as_tensor(float(n))
+
+
 HEAD = [
+    (by_checkpoint_of_weighted, "the backward pass computes the logits once more"),
+    (made_in_backward, "the backward pass computes the logits once more"),
     (head(lambda p, q, w: w * p), "the one-hot vector is missing"),
     (head(to_h=lambda g, p, q, w: p - q), "into dW and not into dh"),
     (head(to_W=lambda g, p, q, w, last: p - q), "into dh and not into dW"),
@@ -427,6 +481,7 @@ def by_helper(h, W, y, w, n, c):
 
 
 HEAD_RIGHT = [
+    by_surrogate,
     by_helper,
     head(no_grad=True),
     head(lambda p, q, w: w * p - w * q, no_grad=True),
@@ -492,7 +547,18 @@ def once_more_on_one_rank(h, w, y, first, V, e, all_reduce):
     return loss, dh
 
 
+def two_halves(h, w, y, first, V, e, all_reduce):
+    """Right only where both ranks have as many rows."""
+    return rank()(h, w, y, first, 2 * len(w), e, all_reduce)
+
+
+def first_by_size(h, w, y, first, V, e, all_reduce):
+    return rank()(h, w, y, len(w) if first else 0, V, e, all_reduce)
+
+
 RANKS = [
+    (two_halves, "the value is wrong"),
+    (first_by_size, "the value is wrong"),
     (once_more_on_one_rank, "one waits for the other for ever"),
     (with_pair(lambda loss, dh: ("loss", "dh")), "tensors of real numbers"),
     (with_pair(lambda loss, dh: (loss.expand(2), dh)), "loss is one number"),

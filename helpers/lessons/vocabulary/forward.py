@@ -129,7 +129,7 @@ def _exercise() -> Exercise:
         ([[2.0]], [[0.0], [1.0]], [1], [1.0], 2, 8, 0.5),
     ]  # fmt: skip
     large = """torch.manual_seed(0)
-hidden, weight = (4 * torch.randn(23, 6)).round() / 4, (4 * torch.randn(50, 6)).round() / 4
+hidden, weight = torch.randn(23, 6).round(decimals=3), torch.randn(50, 6).round(decimals=3)
 targets, token_weights = torch.randint(50, (23,)), torch.randint(5, (23,)) / 4
 count, chunk, upstream = 40, 5, 2.0"""
     cases = [

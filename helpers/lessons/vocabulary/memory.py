@@ -156,7 +156,7 @@ def chunked() -> Exercise:
         ([[100.0], [1.0]], [[0.0], [9.0]], [0, 1], 2, 1),
     ]
     large = """torch.manual_seed(0)
-hidden, weight = (4 * torch.randn(43, 2)).round() / 4, (4 * torch.randn(50, 2)).round() / 4
+hidden, weight = torch.randn(43, 2).round(decimals=3), torch.randn(50, 2).round(decimals=3)
 targets = torch.randint(50, (43,))
 targets[torch.rand(43) < 0.3] = -100
 count, chunk = 70, 3"""

@@ -44,14 +44,15 @@ def _exercise() -> Exercise:
         def function(hidden: Tensor, weight: Tensor, targets: Tensor, epsilon: float) -> Tensor:
             e = epsilon if smooth else 0.0
             halves = weight.chunk(2)
-            n, N = len(halves[0]), len(targets) if mean else 1
+            N, starts = len(targets) if mean else 1, (0, len(halves[0]))
             z = [hidden @ w.T for w in halves]
             tops = [x.amax(1) for x in z]
             M = [torch.maximum(*tops)] * 2 if shared_max else tops
             sums = [(x - m[:, None]).exp().sum(1) for x, m in zip(z, M, strict=True)]
             S = [sums[0] + sums[1]] * 2 if shared_sum else sums
-            places = [(targets - r * n).clamp(0, n - 1) for r in range(2)]
-            mine = [(targets >= r * n) & (targets < (r + 1) * n) for r in range(2)]
+            local = [targets - first for first in starts]
+            places = [at.clamp(0, len(w) - 1) for at, w in zip(local, halves, strict=True)]
+            mine = [(at >= 0) & (at < len(w)) for at, w in zip(local, halves, strict=True)]
             if score == "clamped":
                 mine = [torch.ones_like(own) for own in mine]
             found = [torch.where(own, x.gather(1, at[:, None])[:, 0], 0.0)
@@ -59,9 +60,9 @@ def _exercise() -> Exercise:
             target = found if score == "local" else [found[0] + found[1]] * 2
             means = [x.sum(1) for x in z]
             total = [means[0] + means[1]] * 2 if shared_mean else means
-            V = len(weight) if classes == "all" else n
             losses, dh = [], []
             for r in range(2):
+                V = len(weight) if classes == "all" else len(halves[r])
                 lse = S[r].log() + (M[r] if add_max else 0.0)
                 losses.append((lse - (1 - e) * target[r] - e / V * total[r]).sum() / N)
                 dz = (z[r] - M[r][:, None]).exp() / S[r][:, None] - e / V
@@ -117,16 +118,18 @@ def _exercise() -> Exercise:
         ([[1.0]], [[2.0], [0.0]], [1], 0.5),
         ([[1.0, 0.0], [0.0, 2.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, -1.0]], [3, 0], 0.0),
         ([[1.0, 0.0], [0.0, 2.0], [3.0, 1.0]], [[1.0, 0.0], [0.0, 1.0], [1.0, 1.0], [2.0, -1.0]], [2, 1, 0], 0.1),
+        ([[1.0], [2.0]], [[0.0], [1.0], [2.0]], [2, 1], 0.5),  # the first rank has a row more
         ([[10.0]], [[100.0], [0.0]], [0], 0.0),
         ([[10.0]], [[-100.0], [-99.0]], [0], 0.0),
     ]
     large = """torch.manual_seed(0)
-hidden, weight = (4 * torch.randn(11, 6)).round() / 4, (4 * torch.randn(40, 6)).round() / 4
-targets, epsilon = torch.randint(40, (11,)), 0.1"""
+hidden, weight = torch.randn(11, 6).round(decimals=3), torch.randn(41, 6).round(decimals=3)
+targets, epsilon = torch.randint(41, (11,)), 0.1"""
     cases = [(torch.tensor(h), torch.tensor(w), torch.tensor(y), e) for h, w, y, e in rows]
     tested = (
-        "两个进程的损失和 dh，与整个词表一起算的相同，ε 从 0 到 0.5，分数大到 1000",
-        "loss and dh of both ranks, as of the whole vocabulary, for ε from 0 to 0.5 and scores up to 1000",
+        "两个进程的损失和 dh，与整个词表一起算的相同，词表对半分或差一行，ε 从 0 到 0.5，分数大到 1000",
+        "loss and dh of both ranks, as of the whole vocabulary, in halves or one row apart, for ε from 0 to 0.5 and "
+        "scores up to 1000",
     )
     return Exercise(truth, [*cases, Recipe(large)], mistakes, tested)
 
@@ -136,11 +139,11 @@ def _on_two_ranks(loss_of: Callable) -> Callable:
 
     @functools.wraps(loss_of)
     def run(hidden, weight, targets, epsilon):
-        n = len(weight) // 2
+        halves = weight.chunk(2)
 
         def work(rank: int, all_reduce: Callable) -> Any:
-            own = weight[rank * n : (rank + 1) * n].clone()
-            return loss_of(hidden.clone(), own, targets.clone(), rank * n, 2 * n, epsilon, all_reduce)
+            own, first = halves[rank].clone(), rank * len(halves[0])
+            return loss_of(hidden.clone(), own, targets.clone(), first, len(weight), epsilon, all_reduce)
 
         try:
             given = in_ranks(2, work, simulated=True)
