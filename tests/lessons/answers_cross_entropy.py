@@ -56,6 +56,9 @@ TOKEN_LOSSES = [
 ]
 
 PERPLEXITY = [
+    (lambda x: x.exp().prod() ** (1 / len(x)), "for a long text that is 0 or inf"),
+    (lambda x: torch.exp(-x).prod() ** (-1 / len(x)), "for a long text that is 0 or inf"),
+    (lambda x: 1 / math.prod(math.exp(-v) for v in x.tolist()) ** (1 / len(x)), ""),
     (lambda x: torch.exp(x).mean(), "the exponentials were averaged"),
     (lambda x: torch.exp(x.sum()), "not divided by the number of tokens"),
     (lambda x: 2 ** (x.sum() / len(x)), "the base is 2"),
@@ -80,6 +83,7 @@ def subtracted_everywhere(values, targets):
 
 
 GRADIENT = [
+    (lambda z, y: z.softmax(1).scatter(1, y[:, None], -1.0) / len(y), "the value is wrong"),
     (lambda z, y: minus_one_at_target(z.softmax(1), y), "not divided by the number of tokens T"),
     (lambda z, y: -minus_one_at_target(z.softmax(1), y) / len(y), "the sign is turned around"),
     (lambda z, y: -minus_one_at_target(z.softmax(1), y), "the sign is turned around"),
@@ -379,7 +383,7 @@ PERPLEXITY_RIGHT = [
     lambda x: torch.exp(x.mean()),
     lambda x: torch.exp(x.sum() / len(x)),
     lambda x: x.exp().log().mean().exp(),
-    lambda x: x.exp().prod() ** (1 / len(x)),
+    lambda x: x.exp().pow(1 / len(x)).prod(),
     lambda x: math.exp(x.mean()),
     lambda x: math.exp(sum(x.tolist()) / len(x)),
     lambda x: np.exp(np.mean(x.numpy())),

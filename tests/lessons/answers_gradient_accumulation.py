@@ -14,14 +14,15 @@ def cov(n, m, **options):
 
 
 GAP = [
+    (lambda n, m: (m.mean() - (n * m).sum() / n.sum()) / len(n), "divided by K once too often"),
     (lambda n, m: cov(n, m, correction=0) / n.double().mean(), "the sign is turned around"),
     (lambda n, m: (n * m).sum() / n.sum() - m.mean(), "the sign is turned around"),
     (lambda n, m: -cov(n, m) / n.double().mean(), "this is the sample covariance"),
     (lambda n, m: cov(n, m) / n.double().mean(), "this is the sample covariance"),
     (lambda n, m: -cov(n, m, correction=0) * len(n) / n.double().mean(), "the covariance was not divided by K"),
     (lambda n, m: cov(n, m, correction=0) * len(n) / n.double().mean(), "the covariance was not divided by K"),
-    (lambda n, m: -cov(n, m, correction=0) / n.sum(), "divided by Σn"),
-    (lambda n, m: cov(n, m, correction=0) / n.sum(), "divided by Σn"),
+    (lambda n, m: -cov(n, m, correction=0) / n.sum(), "by Σn for example"),
+    (lambda n, m: cov(n, m, correction=0) / n.sum(), "by Σn for example"),
     (lambda n, m: -cov(n, m, correction=0), "not divided by mean(n)"),
     (lambda n, m: cov(n, m, correction=0), "not divided by mean(n)"),
     (lambda n, m: -cov(n, m, correction=0) / m.mean(), "divided by the mean loss"),
@@ -389,6 +390,7 @@ ACCUMULATE_ATTACK = [
     lambda w, x, y: summed(lambda own, all: (all >= 0).sum())(w, x[:, :1], y[:, :1]),
 ]  # fmt: skip
 RANK_ATTACK = [
+    lambda x, y, n, w: x[mask(y)].sum() * w / n if mask(y).any() else x.sum() * 0,  # nan where what is ignored is inf
     lambda x, y, n, w: x[mask(y)].mean() * mask(y).sum() * w / n,  # nan on a rank without valid tokens
     lambda x, y, n, w: x[mask(y)].sum() / mask(y).sum().clamp(min=1),
     lambda x, y, n, w: x[mask(y)].sum() * n / w,
@@ -418,6 +420,11 @@ RANK_ATTACK = [
     lambda x, y, n, w: torch.tensor([v for v, t in zip(x, y, strict=True) if t != -100]).sum() * w / n,
 ]
 NO_GAP = [
+    ([2048, 4096, 6144], [3.0, 1.0, 3.0]),
+    ([1, 2, 3], [200.0, 500.0, 200.0]),
+    ([1, 2, 3], [2.0, 2.005, 2.0]),
+    (list(range(1, 202)), [abs(i - 100) / 100 for i in range(201)]),
+    (torch.tensor([10, 20, 31]), torch.tensor([30.1, 10.7, (30.1 * 31 + 10.7) / 32])),  # rounded to float32
     ([1, 2, 3], (2.0, 5.0, 2.0)),
     (torch.tensor([1, 2, 3]), torch.tensor([2.0, 5.0, 2.0])),
     (np.array([2, 4, 6, 8]), np.array([3, 1, 4, 2])),
@@ -442,7 +449,12 @@ GAPS = [
     (([0, 2, 1], [1.0, 2.0, 3.0]), "number 0 is 0"),
     (([1.5, 2, 1], [1.0, 2.0, 3.0]), "number 0 is 1.5"),
     (([-1, 2, 1], [1.0, 2.0, 3.0]), "number 0 is -1"),
-    (([10**7, 2, 1], [1.0, 2.0, 3.0]), "number 0 is 1e+07"),
+    (([10**7, 2, 1], [1.0, 2.0, 3.0]), "there is still a gap"),
+    (([10**16, 2, 1], [1.0, 2.0, 1.0]), "two lists of plain numbers"),
+    (([1, 2, 3], [1e200, 1e308, 1e308]), "two lists of plain numbers"),
+    (([1, 2, 3], [2.0, 2.0, 2.000001]), "there is still a gap"),
+    (([1000, 1000, 999], [1.0, 1.0, 1.01]), "there is still a gap"),
+    (([1000] * 99 + [999], [1.0] * 99 + [1.005]), "there is still a gap"),
     (([1, 2, 3], [-1.0, 2.0, -1.0]), "number 0 is -1"),
     (([1, 2, 3], [1.0, 2.0]), "two lists of plain numbers"),
     (([1], [1.0]), "two lists of plain numbers"),
@@ -460,16 +472,18 @@ GAPS = [
     ((torch.ones(2, 2), torch.ones(2, 2)), "two lists of plain numbers"),
     ((torch.tensor(3), torch.tensor(3.0)), "two lists of plain numbers"),
     ((torch.tensor([1j, 2]), torch.tensor([1.0, 2.0])), "two lists of plain numbers"),
-    ((list(range(1, 200)), [1.0] * 199), "two lists of plain numbers"),
+    ((list(range(1, 200)), [1.0] * 199), "the mean losses are all equal"),
     (([1, 999] * 49 + [1000, 1], [0.0, 0.0] * 49 + [100.0, 0.0]), "there is still a gap"),
 ]
 LONG, SHORT = [0] * 9, [1]
 UNEQUAL = [
+    [[0] * 5000, [1]], [[0] * 2000] + [[1]] * 150, [torch.zeros(9, dtype=torch.int32), range(1, 2)],
     [LONG, SHORT], (LONG, SHORT), [torch.tensor(LONG), torch.tensor(SHORT)], [np.array(LONG), SHORT],
     [[0] * 1000, *[[1]] * 99], [[2] * 20, [0]], [(0,) * 9, (1,)], [SHORT, LONG], [[float(v) for v in LONG], SHORT],
     [np.array(LONG)[::-1], SHORT], [[0] * 30, [1], [2]], [[0] * 12 + [2], [1]],
 ]  # fmt: skip
 EQUAL = [
+    ([[0] * 2000, [1] * 2000], "the counts are equal"),
     ([[0, 0], [1, 1]], "the counts are equal"),
     ([[0, 1], [0, 1, 0, 1]], "the mix of targets is the same"),
     ([[0, 0, 0], [1]], "make it more extreme"),
@@ -488,8 +502,7 @@ EQUAL = [
     (["000", "1"], "a list of at least two lists"),
     ([[0, 0], [True]], "a list of at least two lists"),
     ([[0, math.nan], [1]], "a list of at least two lists"),
-    ([[0] * 5000, [1]], "a list of at least two lists"),
-    ([[0] * 9] * 101, "a list of at least two lists"),
+    ([[0] * 9] * 101, "the counts are equal"),
     (None, "a list of at least two lists"),
     ("0, 1", "a list of at least two lists"),
     (torch.tensor(1), "a list of at least two lists"),
@@ -506,6 +519,8 @@ def gap_loop(n, m):
 
 
 GAP_RIGHT = [
+    lambda n, m: -np.cov(n, m, bias=True)[0, 1] / n.double().mean(),
+    lambda n, m: torch.sub(m.mean(), (n * m).sum() / n.sum(), out=torch.empty(())),
     gap_loop,
     lambda n, m: m.mean() - (n * m).sum() / n.sum(),
     lambda n, m: -cov(n, m, correction=0) / n.double().mean(),
@@ -538,6 +553,8 @@ ACCUMULATE_RIGHT = [
                         for a, b in zip(x, y, strict=True)) / mask(y).sum(),
 ]  # fmt: skip
 RANK_RIGHT = [
+    lambda x, y, n, w: x[mask(y)].sum() * w / n if mask(y).any() else 0 * x[:0].sum(),
+    lambda x, y, n, w: torch.masked.sum(x, mask=mask(y)) * w / n,
     lambda x, y, n, w: x[mask(y)].sum() * w / n,
     lambda x, y, n, w: x[mask(y)].sum() / n * w,
     lambda x, y, n, w: x[mask(y)].sum() / (n / w),

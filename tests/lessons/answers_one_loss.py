@@ -6,6 +6,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 
 from helpers import losses
 
@@ -42,6 +43,12 @@ def windows(tokens, lengths):
 
 
 TARGETS = [
+    (lambda x, n: by_length(next_tokens(x[:, : n.max()]), n, 1), "as wide as the longest sentence"),
+    (
+        lambda x, n: F.pad(pad_sequence([r[1:k] for r, k in zip(x, n, strict=True)], True, -100), (0, 1), value=-100),
+        "as wide as the longest sentence",
+    ),
+    (lambda x, n: by_length(next_tokens(x), n, 1).to(torch.int8), "the value is wrong"),
     (lambda x, n: x, "there is no shift"),
     (lambda x, n: by_length(x, n, 0), "there is no shift"),
     (lambda x, n: by_length(x, n, 1), "there is no shift"),
@@ -347,6 +354,7 @@ PERPLEXITY_ATTACK = [
 SYMMETRIC = [[2.0, 0.5, 1.0], [0.5, 1.2, 0.3], [1.0, 0.3, 0.0]]
 EXTREME = [[100.0, 0.0, 0.1], [0.0, 0.5, 0.2], [0.1, 0.2, -100.0]]
 FOOLING = [
+    (torch.tensor([SYMMETRIC]) * 200).double(), torch.tensor([SYMMETRIC]) + 1000,
     torch.tensor([SYMMETRIC]), [SYMMETRIC], torch.tensor([SYMMETRIC]).half(), torch.tensor([SYMMETRIC]).numpy(),
     torch.tensor([SYMMETRIC], dtype=torch.float64), torch.tensor([[[0, 1, 2], [1, 2, 0], [2, 0, 1]]]), [EXTREME],
     [[torch.tensor(row) for row in SYMMETRIC]], [torch.tensor(SYMMETRIC)], (SYMMETRIC,),
@@ -366,10 +374,10 @@ NOT_FOOLING = [
     (torch.tensor([SYMMETRIC]) + 0j, "got: Tensor"),
     (torch.tensor([SYMMETRIC]).to_sparse(), "got: Tensor"),
     (torch.empty(1, 3, 3, device="meta"), "got: Tensor"),
-    (torch.tensor([SYMMETRIC]) * 1e30, "between −100 and 100"),
-    (torch.tensor([SYMMETRIC]) * math.nan, "between −100 and 100"),
-    (torch.full((1, 3, 3), math.inf), "between −100 and 100"),
-    ([[[2.0, 0.5, 1.0], [0.5, math.nan, 0.3], [1.0, 0.3, 0.0]]], "between −100 and 100"),
+    (torch.tensor([SYMMETRIC]) * 1e30, "the scores must be finite"),
+    (torch.tensor([SYMMETRIC]) * math.nan, "the scores must be finite"),
+    (torch.full((1, 3, 3), math.inf), "the scores must be finite"),
+    ([[[2.0, 0.5, 1.0], [0.5, math.nan, 0.3], [1.0, 0.3, 0.0]]], "the scores must be finite"),
     ([[[2.0, 0.5, 1.0], [0.5, 1.2, 0.3], [1.0, 0.301, 0.0]]], "not equal"),
     (None, "got: NoneType"),
     ("logits", "got: str"),
@@ -437,6 +445,9 @@ def mean_in_float(x, y):
 
 
 MEAN_RIGHT = [
+    lambda x, y: np.mean(x.numpy(), where=(y != -100).numpy()),
+    lambda x, y: torch.masked.mean(x, mask=y != -100),
+    lambda x, y: np.ma.array(x.numpy(), mask=(y == -100).numpy()).mean(),
     lambda x, y: x[y != -100].mean(),
     lambda x, y: x.masked_fill(y == -100, math.nan).nanmean(),
     lambda x, y: x.masked_fill(y == -100, 0.0).sum() / (y != -100).sum(),
@@ -487,6 +498,8 @@ def survive_zeros_like(z, y):
 
 
 TOKEN_RIGHT = [
+    lambda z, y: -torch.where(torch.arange(z.shape[1]) == y[:, None], z.log_softmax(1), 0.0).sum(1),
+    lambda z, y: -F.pad(z.log_softmax(1), (0, 1)).gather(1, torch.where(y < 0, z.shape[1], y)[:, None])[:, 0],
     lambda z, y: chosen(-z.log_softmax(1), y),
     lambda z, y: pick(-z.log_softmax(1), y.clamp(min=0)).masked_fill(y < 0, 0),
     lambda z, y: torch.where(y == -100, 0.0, -torch.take_along_dim(z.log_softmax(1), y.clamp(min=0)[:, None], 1)[:, 0]),

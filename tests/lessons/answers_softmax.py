@@ -28,6 +28,7 @@ FORMULAS = [
     (lambda z: z.softmax(-1).max(-1).values, "the shape is"),
 ]
 BATCHES = [
+    (lambda z: z.softmax(0 if z.dim() in (0, 1, 3) else 1), "F.softmax was called without dim"),
     (lambda z: torch.exp(z) / torch.exp(z).sum(-1), "keepdim=True is missing"),
     (lambda z: torch.exp(z) / torch.exp(z).sum(1), "keepdim=True is missing"),
     (lambda z: z.softmax(0), "over the first dimension"),
@@ -38,8 +39,7 @@ BATCHES = [
 ]
 
 
-def bisect(z, top, steps=100):
-    low, high = 1e-4, 1e4
+def bisect(z, top, steps=100, low=1e-4, high=1e4):
     for _ in range(steps):
         T = math.sqrt(low * high)
         low, high = (T, high) if torch.softmax(z / T, 0).max() > top else (low, T)
@@ -83,6 +83,22 @@ JACOBIANS = [
 ]
 
 
+def each_row(z):
+    """Right for no more than three dimensions."""
+    if z.dim() == 1:
+        return z.softmax(0)
+    out = torch.empty_like(z)
+    for i in range(len(z)):
+        for j in range(z.shape[1] if z.dim() > 2 else 1):
+            place = (i, j) if z.dim() > 2 else i
+            out[place] = torch.exp(z[place]) / torch.exp(z[place]).sum()
+    return out
+
+
+def rows_apart(z):
+    return z.reshape(-1, z.shape[-1]).softmax(1).reshape(z.shape[0], -1, z.shape[-1])
+
+
 # Written before the data of the checks were looked at; "" is any name or none.
 ROW_ATTACK = [
     lambda z: torch.exp(z - z.min()) / torch.exp(z - z.min()).sum(),  # where scores are 1000 apart, inf / inf
@@ -123,6 +139,9 @@ ROW_ATTACK = [
     lambda z: print(torch.exp(z) / torch.exp(z).sum()),
 ]
 BATCH_ATTACK = [
+    lambda z: [z.softmax(0), *(z.softmax(d) for d in (1, 2) if z.dim() > d)][min(z.dim(), 3) - 1],  # 3 dimensions
+    each_row,
+    rows_apart,
     lambda z: torch.exp(z - z.amin(-1, True)) / torch.exp(z - z.amin(-1, True)).sum(-1, True),
     lambda z: torch.exp(z) / torch.exp(z).sum(-1, keepdim=True).squeeze(-1),
     lambda z: (torch.exp(z) / torch.exp(z).sum(-1, keepdim=True)).squeeze(),
@@ -152,6 +171,9 @@ BATCH_ATTACK = [
     lambda z: z.softmax(0) if z.dim() == 1 else z.softmax(1),
 ]
 TEMPERATURE_ATTACK = [
+    lambda z, top: bisect(z, top, low=0.15, high=1000),
+    lambda z, top: bisect(z, top, low=0.05, high=150),
+    lambda z, top: bisect(z, top, low=0.2, high=200),
     lambda z, top: top,
     lambda z, top: 1 / top,
     lambda z, top: -math.log(top),
@@ -275,6 +297,8 @@ def masked(z):
 
 
 ROW_RIGHT = [
+    lambda z: 1 / (z[None, :] - z[:, None]).exp().sum(1),
+    lambda logits, *, eps=0.0: torch.exp(logits, out=torch.empty_like(logits)) / (logits.exp().sum() + eps),
     lambda z: torch.exp(z) / torch.exp(z).sum(),
     lambda z: torch.exp(z - z.max()) / torch.exp(z - z.max()).sum(),
     lambda z: torch.exp(z - z.mean()) / torch.exp(z - z.mean()).sum(),
@@ -296,6 +320,9 @@ ROW_RIGHT = [
     lambda logits, dim=0: torch.exp(logits) / torch.exp(logits).sum(dim),
 ]
 BATCH_RIGHT = [
+    lambda z: z.movedim(-1, 0).softmax(0).movedim(0, -1),
+    lambda z: z.reshape(-1, z.shape[-1]).softmax(1).reshape(z.shape),
+    lambda z: z.softmax(-1, torch.float32),
     lambda z: (z - z.logsumexp(-1, keepdim=True)).exp(),
     lambda z: torch.softmax(z + 3.0, -1),
     lambda z: z.softmax(-1),
@@ -326,6 +353,8 @@ def bracketed(z, top):
 
 
 TEMPERATURE_RIGHT = [
+    lambda z, top: bisect(z, top, low=0.1, high=200),
+    lambda z, top: 1 / bisect(z, top, low=0.09, high=210) ** -1,
     bisect,
     lambda z, top: bisect(z, top, steps=60),
     lambda z, top: torch.tensor(bisect(z, top)),
@@ -344,6 +373,8 @@ def jacobian_of(p):
 
 
 JACOBIAN_RIGHT = [
+    lambda z: torch.addr(z.softmax(0).diag(), z.softmax(0), z.softmax(0), alpha=-1),
+    lambda z: -torch.outer(p := z.softmax(0), p).fill_diagonal_(0) + torch.diag(p * (1 - p)),
     lambda z: pairwise(z, lambda p, i, j: p[i] * ((i == j) * 1.0 - p[j])),
     lambda z: jacobian_of(z.softmax(0)),
     lambda z: jacobian_of(torch.exp(z) / torch.exp(z).sum()),

@@ -190,6 +190,8 @@ LSE_ATTACK = [
     lambda z: torch.nn.functional.softplus(z).sum(1),
 ]
 LOG_SOFTMAX_ATTACK = [
+    lambda z: torch.where(z.softmax(1) > 0, z.softmax(1).log(), z - top(z)),  # log Σ is lost where p underflows
+    lambda z: torch.where(z.softmax(1) > 1e-30, z.softmax(1).log(), z - z.amax()),
     lambda z: torch.log(z.softmax(1) + 1e-9),
     lambda z: torch.log(z.softmax(1) + 1e-45),
     lambda z: torch.log(z.softmax(1)).nan_to_num(),
@@ -337,7 +339,9 @@ def masked(z):
 
 
 LSE_RIGHT = [
-    lambda z: z[:, 0] - z.log_softmax(1)[:, 0] if z[:, 0].isfinite().all() else stable(z),
+    lambda z: z[:, 0] - z.log_softmax(1)[:, 0],
+    lambda z: z.amax(1) - z.softmax(1).amax(1).log(),
+    lambda z: torch.logcumsumexp(z, 1)[:, -1],
     stable, online, numpy_lse, filled, masked,
     lambda z: stable(z.float()),
     lambda z: z.amax(1) + (z - z.amax(1).unsqueeze(1)).exp().sum(1).log(),
@@ -362,6 +366,9 @@ def log_probs_numpy(z):
 
 
 LOG_SOFTMAX_RIGHT = [
+    lambda z: -torch.logsumexp(z[:, None, :] - z[:, :, None], 2),
+    lambda z: torch.vmap(lambda row: row - row.logsumexp(0))(z),
+    lambda z: torch.sub(z, stable(z)[:, None], out=torch.empty_like(z)),
     lambda z: z - top(z) - (z - top(z)).exp().sum(1, keepdim=True).log(),
     lambda z: z - stable(z).unsqueeze(1),
     lambda z: z - z.logsumexp(1, keepdim=True),

@@ -14,9 +14,9 @@ _BATCHES = [
     ([[1.0, 0.0], [2.0, 0.0], [0.0, 3.0], [1.0, 1.0]], [0, 1, 0, 1]),
     ([[2.0, 2.0, 2.0, 2.0]], [1]),
     ([[0.0, -1000.0, 1.0], [2.0, 0.0, 1.0]], [1, 2]),
-    ([[80.0, 79.0, 78.0], [-700.0, -701.0, -699.0]], [2, 0]),
+    ([[80.3, 79.1, 78.2], [-700.3, -701.1, -699.2]], [2, 0]),
 ]
-LARGE = "torch.manual_seed(0)\nlogits = (8 * torch.randn(20, 50)).round() / 4\ntargets = torch.randint(50, (20,))"
+LARGE = "torch.manual_seed(0)\nlogits = (2 * torch.randn(20, 50)).round(decimals=3)\ntargets = torch.randint(50, (20,))"
 
 
 def batches() -> list[tuple[Tensor, Tensor]]:

@@ -36,8 +36,8 @@ def gap() -> Exercise:
         Mistake("协方差没有除以 K",
                 "the covariance was not divided by K",
                 of(lambda s, mean, k: -s / mean), of(lambda s, mean, k: s / mean)),
-        Mistake("除以了 Σn，应除以 mean(n)",
-                "divided by Σn instead of mean(n)",
+        Mistake("多除了一次 K，比如除以了 Σn，应除以 mean(n)",
+                "divided by K once too often, by Σn for example instead of mean(n)",
                 of(lambda s, mean, k: -s / k / (mean * k)), of(lambda s, mean, k: s / k / (mean * k))),
         Mistake("没有除以 mean(n)",
                 "not divided by mean(n)",
@@ -67,7 +67,7 @@ def gap() -> Exercise:
         ([36, 10, 44, 42], [3.125, 4.75, 2.875, 3.25]),
         ([3, 1, 2, 7, 4], [0.5, 0.375, 2.25, 2.0, 0.125]),
     ]
-    large = "torch.manual_seed(0)\ncounts, means = torch.randint(1, 60, (20,)), (16 * torch.rand(20)).round() / 4"
+    large = "torch.manual_seed(0)\ncounts, means = torch.randint(1, 60, (20,)), (4 * torch.rand(20)).round(decimals=3)"
     cases = [(torch.tensor(counts), torch.tensor(means, dtype=torch.float64)) for counts, means in rows]
     tested = "1 到 20 个微批次，差距有正、有负、有零", "1 to 20 micro-batches, gaps above, below and at zero"
     return Exercise(truth, [*cases, Recipe(large)], mistakes, tested)

@@ -83,7 +83,7 @@ def mean_loss() -> Exercise:
         ([[2.0, math.inf], [-math.inf, math.nan]], [[1, 0], [-100, -100]]),  # impossible: inf
     ]  # fmt: skip
     large = """torch.manual_seed(0)
-token_losses, targets = (16 * torch.rand(8, 20)).round() / 4, torch.randint(50, (8, 20))
+token_losses, targets = (4 * torch.rand(8, 20)).round(decimals=3), torch.randint(50, (8, 20))
 targets[torch.rand(8, 20) < 0.3] = -100"""
     tested = (
         "1 到 8 句，忽略的位置在头、在尾、占满一整句，那里的损失可以是任何数，包括 inf 和 nan",

@@ -68,6 +68,9 @@ def targets() -> Exercise:
         Mistake("少了最后一列：这里的目标与 tokens 同形状，没有目标的位置写 −100",
                 "the last column is missing: here targets have the shape of tokens, with −100 where there is none",
                 lambda x, n: x[:, 1:], lambda x, n: truth(x, n)[:, :-1], lambda x, n: kept(x, x != 0)[:, 1:]),
+        Mistake("宽度随最长的一句而定；这里目标与 tokens 同形状",
+                "this is as wide as the longest sentence; here targets have the shape of tokens",
+                lambda x, n: truth(x[:, : int(n.max())], n)),
         Mistake("squeeze() 没有写 dim：批次只有一句时，那一维也没了",
                 "squeeze() without a dimension also drops a batch of one",
                 lambda x, n: truth(x, n).squeeze()),
@@ -81,9 +84,10 @@ def targets() -> Exercise:
         ([[5, 3, 8, 1], [7, 2, 0, 0]], [4, 2]),
         ([[0, 5, 3, 0, 0], [0, 7, 2, 6, 0], [9, 0, 0, 0, 0], [0, 4, 0, 8, 0]], [4, 5, 1, 5]),
         ([[4, 6, 0], [0, 0, 1], [2, 2, 2]], [2, 3, 3]),
+        ([[3, 0, 7, 0, 0], [0, 6, 0, 0, 0]], [3, 2]),  # all of them padded
     ]
     large = """torch.manual_seed(0)
-tokens, lengths = torch.randint(50, (8, 20)), torch.randint(1, 21, (8,))
+tokens, lengths = torch.randint(50_000, (8, 20)), torch.randint(1, 21, (8,))
 tokens[torch.arange(20) >= lengths.unsqueeze(1)] = 0"""
     tested = (
         "1 到 8 句，有的到头，有的有填充，词元里有真正的 0，还有一句只有一个词元",

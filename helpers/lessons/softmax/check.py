@@ -62,9 +62,11 @@ def temperature_for() -> Exercise:
         (_numbers(1.0, 1.0, 3.0, 1.0), 0.4),
         (_numbers(-3.0, -2.0, -7.0), 0.75),
         (_numbers(-100.0, 100.0, 0.0), 0.6),
-        Recipe("torch.manual_seed(0)\nlogits = (8 * torch.randn(50)).round() / 4\nlogits[7] = 6.0\ntop = 0.5"),
+        (_numbers(0.25, 0.0), 0.924),  # the ends of what the exercise promises, a temperature of 0.1
+        (_numbers(0.0, 150.0), 0.68),  # and one of 200
+        Recipe("torch.manual_seed(0)\nlogits = (2 * torch.randn(50)).round(decimals=3)\nlogits[7] = 6.0\ntop = 0.5"),
     ]
-    tested = "2 到 50 个分数，概率从 0.4 到 0.99", "2 to 50 scores, probabilities from 0.4 to 0.99"
+    tested = "2 到 50 个分数，温度从 0.1 到 199", "2 to 50 scores, temperatures from 0.1 to 199"
     return Exercise(truth, cases, mistakes, tested)
 
 
@@ -118,7 +120,7 @@ def jacobian() -> Exercise:
         (30.0, 0.0, -10.0, 29.0),
         (0.0, -1000.0, 1.0),
     ]
-    large = Recipe("torch.manual_seed(0)\nlogits = (8 * torch.randn(50)).round() / 4")
+    large = Recipe("torch.manual_seed(0)\nlogits = (2 * torch.randn(50)).round(decimals=3)")
     tested = "1 到 50 个分数，与自动求导一致", "1 to 50 scores, the same as autograd"
     return Exercise(truth, [*((_numbers(*row),) for row in rows), large], mistakes, tested, AUTOGRAD)
 

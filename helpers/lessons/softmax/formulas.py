@@ -31,13 +31,14 @@ _BATCHES = [
     [1.0, 0.0, 2.0],
     [[[0.0, 1.0], [2.0, 0.0]], [[1.0, 1.0], [0.0, 3.0]]],
     [[[2.0, 0.0, 1.0]], [[0.0, 1.0, 0.0]]],
+    [[[[0.0, 1.0], [2.0, 0.0]]], [[[1.0, 1.0], [0.0, 3.0]]]],
     [[30.0, 29.0, 28.0], [-30.0, -31.0, -29.0], [0.0, 0.0, 0.0]],
     [[0.0, -1000.0, 1.0], [-1000.0, 0.0, 2.0]],
 ]
 
 
 def _cases(values: list[list], shape: str) -> list[tuple | Recipe]:
-    large = f"torch.manual_seed(0)\nlogits = (8 * torch.randn({shape})).round() / 4"
+    large = f"torch.manual_seed(0)\nlogits = (2 * torch.randn({shape})).round(decimals=3)"
     return [*((torch.tensor(one, dtype=torch.float64),) for one in values), Recipe(large)]
 
 
@@ -113,6 +114,9 @@ def softmax_batch() -> Exercise:
         Mistake("dim=1 只在两维时是最后一维；用 dim=-1",
                 "dim=1 is the last dimension only of two; use dim=-1",
                 lambda logits: logits.softmax(1)),
+        Mistake("F.softmax 没有写 dim：它自己猜一维，一维和三维的张量猜第一维，其余的猜 dim=1",
+                "F.softmax was called without dim: it guesses, dim=0 for one and three dimensions, else dim=1",
+                lambda logits: logits.softmax(0 if logits.dim() in (1, 3) else 1)),
         Mistake("softmax 做在了倒数第二维，应为最后一维",
                 "softmax ran over the last dimension but one, not over the last",
                 lambda logits: logits.softmax(-2)),
@@ -124,5 +128,5 @@ def softmax_batch() -> Exercise:
                 lambda logits: logits.softmax(-1).squeeze()),
         *_other_formulas(),
     ]  # fmt: skip
-    tested = "1 到 3 维，有方阵，有只有一行的", "1 to 3 dimensions, square batches and a batch of one among them"
+    tested = "1 到 4 维，有方阵，有只有一行的", "1 to 4 dimensions, square batches and a batch of one among them"
     return Exercise(_truth, _cases(_BATCHES, "20, 50"), mistakes, tested)

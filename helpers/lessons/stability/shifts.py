@@ -1,6 +1,5 @@
 """What exercises 1 and 2 of lesson 03 share: their data, and whatever gets subtracted where the maximum should be."""
 
-import math
 from collections.abc import Callable
 
 import torch
@@ -14,7 +13,7 @@ _LOGITS = [
     [[1.0, 2.0]],
     [[2.0, 0.0, 1.0], [0.0, 1.0, 3.0]],
     [[1.0, 3.0, 0.0], [5.0, 2.0, 1.0], [0.0, 4.0, 2.0]],
-    [[5.0]],
+    [[5.3]],
     [[2.0, 2.0, 2.0, 2.0]],
     [[1.0, 0.0], [2.0, 0.0], [0.0, 3.0]],
     [[1000.0, 1000.0]],
@@ -24,13 +23,14 @@ _LOGITS = [
     [[-1000.0, -1001.0, -1002.0]],
     [[-1000.0, 0.0, -3000.0]],
     [[1000.0, 1001.0, 1002.0], [0.0, 1.0, 2.0]],
-    [[0.0, 1.0, -math.inf]],
+    [[0.0, 800.0, 800.0], [-800.0, 0.0, -800.0]],
+    [[0.0, 1.0, -9000.0]],
 ]
 _LARGE = """torch.manual_seed(0)
-logits = (8 * torch.randn(20, 50)).round() / 4 + 100 * torch.arange(20).unsqueeze(1)"""
+logits = (2 * torch.randn(20, 50)).round(decimals=3) + 100 * torch.arange(20).unsqueeze(1)"""
 TESTED = (
-    "1 到 20 行、1 到 50 个分数，从 −3000 到 1900，行与行相差 1000",
-    "1 to 20 rows of 1 to 50 logits, from −3000 to 1900, rows 1000 apart",
+    "1 到 20 行、1 到 50 个分数，从 −9000 到 1900，行与行相差 1000",
+    "1 to 20 rows of 1 to 50 logits, from −9000 to 1900, rows 1000 apart",
 )
 
 
