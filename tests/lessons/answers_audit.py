@@ -275,6 +275,9 @@ async def waits(*_):
 
 
 GLOBAL_COUNT = [
+    (reduced(lambda t: kept(t).to(torch.uint8)), "N is wrong"),
+    (reduced(lambda t: kept(t).bfloat16()), "N is wrong"),
+    (reduced(lambda t: kept(t).half()), "N is wrong"),
     (of_shifted_targets, "N is wrong"),  # 1 on the first ranks, as N / N is
     (different_ones, "N is wrong"),  # and as many as rows
     (of_the_mask, "N is wrong"),

@@ -190,7 +190,7 @@ TOKEN_LOSSES = [
     (lambda z, y: F.cross_entropy(z, y, reduction="none") / math.log(10), "not to base e"),
     (lambda z, y: chosen(-z.log_softmax(1), y).squeeze(), "squeeze() without"),
     (lambda z, y: (-(F.one_hot(y.clamp(min=0)) * z.log_softmax(1)).sum(1)).masked_fill(y == -100, 0.0), "without V"),
-    (lambda z, y: -(F.one_hot(y, z.shape[1]) * z.log_softmax(1)).sum(1), "−100 reached one_hot"),
+    (lambda z, y: -(F.one_hot(y, z.shape[1]) * z.log_softmax(1)).sum(1), "−100, reached one_hot"),
     (emptied, "the function changes its argument"),
     (lambda z, y: F.cross_entropy(z, y, reduction="none").unsqueeze(1), "the shape is"),
     (lambda z, y: 2 * F.cross_entropy(z, y, reduction="none"), "the value is wrong"),

@@ -232,6 +232,9 @@ JACOBIAN_ATTACK = [
     lambda z: pairwise(z, lambda p, i, j: p[i] * (1 - p[j])),
 ]
 HIDING = [
+    torch.tensor([[100.0, 0.0], [0.0, 100.0]], dtype=torch.float64),
+    torch.tensor([[100, 0], [0, 100]]),
+    torch.tensor([[80.0, 0.0], [0.0, 80.0]]),
     [[0.0, 1.0], [1.0, 0.0]],
     [[1.0, 2.0, 3.0], [2.0, 3.0, 1.0], [3.0, 1.0, 2.0]],
     [[math.log(1.0), math.log(3.0)], [math.log(2.0), math.log(2.0)]],  # other numbers, and 4 in either row
@@ -247,6 +250,9 @@ HIDING = [
     torch.eye(6).requires_grad_(),
 ]
 NOT_HIDING = [
+    (torch.tensor([[100.0, 0.0], [0.0, 100.0]]), "must be finite"),  # float32, which holds no e^100
+    (np.array([[90.0, 0.0], [0.0, 90.0]], dtype=np.float32), "must be finite"),
+    (torch.tensor([[12.0, 0.0], [0.0, 12.0]]).half(), "must be finite"),
     ([[2.0, 0.5, 1.0], [0.1, 1.0, 0.3], [0.5, 1.2, 0.3]], "without keepdim, and 0."),
     ([[1.0, 2.0], [1.0, 2.0]], "nearly the same probabilities"),
     ([[1.0, 2.0], [1.0, 2.0000001]], "nearly the same probabilities"),

@@ -26,6 +26,7 @@ RANKS = (
     ([[0, 0, 5], [1, -100, -100]], [[-100, -100, 4], [2, 2, 2]], [[-100, -100, -100]]),
     ([[7, 0]],),
     ([[1, 1, 1, 1]], [[2, 2, 2, 2]]),
+    ([[1] * 300], [[2] * 3001]),  # more than 8 bits hold, and than half precision counts
 )  # the targets (B, T) of each rank
 
 
@@ -75,13 +76,18 @@ def global_count(answer: Any) -> Verdict:
     for ranks, targets, one in zip(RANKS, cases, runs, strict=True):
         if fault := fault_of(answer, targets, one):
             print(one.printed, end="")
-            shown = [f"targets {rank}: {own}" for rank, own in enumerate(ranks)]
+            shown = [f"targets {rank}: {written(own)}" for rank, own in enumerate(ranks)]
             return wrong(*fault[:2], *shown, *fault[2:], *diagnosis(cases, runs))
     print(runs[0].printed, end="")
     return right(
         "1、2、3 个进程，真正的 all_reduce，其中一个进程没有有效词元",
         "1, 2 and 3 ranks with a real all-reduce, one rank without a valid token",
     )
+
+
+def written(targets: list[list[int]]) -> str:
+    """As it can be pasted into a cell, the long rows of one number by their length."""
+    return str(targets) if len(targets[0]) < 20 else f"[[{targets[0][0]}] * {len(targets[0])}]"
 
 
 def on_ranks(answer: Callable) -> Callable[..., list]:

@@ -135,10 +135,11 @@ def hiding_batch(answer: Any) -> Verdict:
             "要一个实数方阵 (n, n)，n 从 2 到 1000",
             "a square tensor (n, n) of real numbers is wanted, n being 2 or more, at most 1000",
         )
+    own = logits.exp() if logits.is_floating_point() else logits.double().exp()  # in the learner's dtype
     logits = logits.double()
     probabilities = losses.softmax(logits)
     careless = logits.exp() / logits.exp().sum(1)
-    if not (logits.isfinite().all() and careless.isfinite().all()):
+    if not (logits.isfinite().all() and own.sum(1).isfinite().all() and careless.isfinite().all()):
         return wrong("分数要有限，exp 也不能溢出", "the scores must be finite, and so must their exp")
     if torch.allclose(probabilities, probabilities[:1].expand_as(probabilities), rtol=1e-3, atol=0.0):
         return wrong(
