@@ -91,7 +91,7 @@ def gradient_fault(exercise: "Exercise", case: tuple, one: Run, details: list) -
         if mine is None:
             zh = f"数值对了，可是 backward 走不回 {name}：结果与计算图断开了"
             return zh, f"the value is right, but cut off from the graph: backward cannot reach {name}", *details
-        if not same(mine, right):
+        if not same(mine, right, size_of(case)):
             texts = difference(mine, right)[:2]
             lines = [(f"{name} 的梯度", f"the gradient of {name}", texts[0]), ("应为", "should be", texts[1])]
             return "数值对了，梯度不对", "the value is right, but its gradient is wrong", *details, *lines

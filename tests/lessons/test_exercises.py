@@ -74,6 +74,34 @@ def test_right_answers(name):
     assert {number: verdict for number, verdict in said.items() if verdict[0] != "✓"} == {}
 
 
+# How many right answers need float64: for a number of their own, a difference of near equals, exp(334), exp(-700).
+IN_FLOAT64_ALONE = {
+    "softmax.softmax_row": 1,
+    "softmax.jacobian": 1,
+    "cross_entropy.gradient": 1,
+    "gradient_accumulation.gap": 1,
+    "one_loss.perplexity": 1,
+}
+
+
+@every
+def test_right_answers_in_float32(name):
+    """Answers that take nothing else are judged by what float32 can tell."""
+    if not check_of(name).mistakes():
+        pytest.skip("an exercise that asks for an example has no cases")
+
+    def in_float32(answer):
+        def run(*arguments):
+            if any(getattr(value, "dtype", None) == torch.float64 for value in arguments):
+                raise TypeError("expected dtype float")
+            return answer(*arguments)
+
+        return run
+
+    said = [judged(check_of(name), in_float32(answer)) for answer in RIGHT[name]]
+    assert len([verdict for verdict in said if verdict[0] != "✓"]) == IN_FLOAT64_ALONE.get(name, 0), said
+
+
 @every
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_numbers_of_16_bits_show(name, dtype):
