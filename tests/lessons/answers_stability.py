@@ -284,6 +284,7 @@ LOSING_NONE = [
     (torch.tensor([-60.0, 60.0], dtype=torch.float64), "this is float64"),
     (torch.tensor([-60.0, 60.0], dtype=torch.bfloat16), "this is bfloat16"),
     (torch.tensor([-8.0, 8.0], dtype=torch.float16), "this is float16"),
+    (np.array([-60.0, 60.0], dtype=np.float16), "this is float16"),
     ([1.0], "from 2 to 1000 real numbers"),
     ([], "from 2 to 1000 real numbers"),
     (80.0, "from 2 to 1000 real numbers"),

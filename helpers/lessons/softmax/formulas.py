@@ -114,7 +114,7 @@ def softmax_batch() -> Exercise:
         Mistake("dim=1 只在两维时是最后一维；用 dim=-1",
                 "dim=1 is the last dimension only of two; use dim=-1",
                 lambda logits: logits.softmax(1)),
-        Mistake("F.softmax 没有写 dim：它自己猜一维，一维和三维的张量猜第一维，其余的猜 dim=1",
+        Mistake("F.softmax 没有写 dim：它会自己猜，一维和三维的张量猜 dim=0，其余的猜 dim=1",
                 "F.softmax was called without dim: it guesses, dim=0 for one and three dimensions, else dim=1",
                 lambda logits: logits.softmax(0 if logits.dim() in (1, 3) else 1)),
         Mistake("softmax 做在了倒数第二维，应为最后一维",

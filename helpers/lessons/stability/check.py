@@ -36,7 +36,8 @@ def lost_ratio(answer: Any) -> Verdict:
             "要一个一维张量，2 到 1000 个实数",
             "a tensor of one dimension is wanted, from 2 to 1000 real numbers",
         )
-    if isinstance(answer, Tensor) and z.is_floating_point() and z.dtype != torch.float32:
+    others = {torch.float64} if isinstance(answer, Tensor) else set()  # lists and NumPy have float64 unasked
+    if z.dtype in {torch.float16, torch.bfloat16, *others}:
         name = str(z.dtype).removeprefix("torch.")
         return wrong(
             f"这是 {name}，它装得下的与 fp32 不同；要 float32，比如 .float()",
