@@ -43,7 +43,9 @@ def align(reading: Reading, tolerance: float) -> Aligned:
     for added, carried in ((coefficients, []), (own, ["zero_grad_forgotten"])):
         held = _held(reading, added, tolerance)
         for template in (layout, layout.micro_steps()):
-            members = [set(template.rows_of(w)) & targets for w in range(len(template.windows))]
+            members = [set(template.rows_of(w)) for w in range(len(template.windows))]
+            if len(held) != len(members):  # a window without a target may have a step, or none
+                members = [rows if rows & targets else set() for rows in members]
             windows = _match(held, members)
             if windows is None:
                 continue
@@ -102,7 +104,7 @@ def _misfit(reading: Reading, held: list[list[set[int]]], targets: set[int]) -> 
         aligned.layouts = [replace(layout, micro_batches=steps, windows=windows, world=1)]
         aligned.faults, aligned.fits = ["shuffled"], all(steps)
         return aligned
-    expected = [sorted(set(layout.rows_of(w)) & targets) for w in range(len(layout.windows))]
+    expected = [sorted(set(layout.rows_of(w)) & targets.union(listed)) for w in range(len(layout.windows))]
     zh = f"各步含的行是 {_list(steps, '；')}，而各个累积窗口的行是 {_list(expected, '；')}"
     en = f"the steps hold the rows {_list(steps, '; ')}, where the windows are {_list(expected, '; ')}"
     aligned.remark = f"{layout.name}：{zh}", f"{layout.name}: {en}"

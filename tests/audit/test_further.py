@@ -730,3 +730,29 @@ def test_other_rows(name):
     assert verdict.ok and all("cannot tell this from" in remark for remark in verdict.remarks), str(verdict)
     times = audit(epoch(lambda m, b, w, K: summed(m, b, w, K) * 1.0001, log=False), rows=OTHER_ROWS[name])
     assert (times.rule, times.faults) == ("unknown", [])
+
+
+@pytest.mark.parametrize(
+    ("loss", "rule", "faults"),
+    [(loops.prompts, "token_mean", ["prompt_in_loss"]), (loops.padding, "mean_of_means", ["padding_in_loss"])],
+)
+def test_a_row_without_a_target_belongs_to_its_window_all_the_same(loss, rule, faults):
+    rows = [dict(row) for row in ROWS]
+    rows[2] = {**rows[2], "labels": [IGNORED] * 6}
+    verdict = audit(epoch(loss), rows=rows, partitions=[(3, 2), (4, 1)])
+    assert (verdict.rule, verdict.faults) == (rule, faults), str(verdict)
+    dropped = audit(loops.dropped_window, rows=rows[2:], partitions=[(1, 1), (1, 3)])
+    assert (dropped.rule, dropped.faults) == ("token_mean", ["window_dropped"]), str(dropped)
+
+
+def test_rows_of_no_window_are_listed_with_a_row_that_has_no_target():
+    rows = [
+        {**row, "labels": [IGNORED] * len(row["labels"])} if number == 5 else row for number, row in enumerate(ROWS)
+    ]
+
+    def train(model, given, batch_size, K):
+        epoch(loops.prompts, log=False)(model, given, batch_size, K + 1)
+
+    assert audit(train, rows=rows, partitions=[(1, 4)]).remarks == [
+        "1 × 4: the steps hold the rows (0–4); (5–9), where the windows are (0–3); (4–7); (8–9)"
+    ]
