@@ -1,5 +1,8 @@
 """Clipping: steps whose norm was brought to a limit, and gradients that were clipped after each backward."""
 
+import math
+from itertools import product
+
 import torch
 from torch import Tensor
 
@@ -9,7 +12,6 @@ from .steps import Aligned
 
 ADDED = 1e-6  # what `clip_grad_norm_` adds to the norm before it divides
 USUAL = 0.05  # people clip at multiples of this
-SAMPLED = 0.05  # how far a norm may be off that is known from some of the coordinates
 
 
 def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: float) -> list[Tensor]:
@@ -38,55 +40,37 @@ def clipped_too_early(partitions: list[Aligned], tolerance: float) -> bool:
     """
     limit = max(aligned.reading.norm.max().item() for aligned in partitions)
     slack = max(3 * tolerance, 3 * ADDED / max(limit, ADDED))
-    if not all(_even(aligned, slack) for aligned in partitions):
-        return False
-    for unit in ("window", "micro"):
-        for of_k, of_K, _ in CONSTANTS:
-            for of_world, _ in WORLDS if partitions[0].reading.layout.world > 1 else WORLDS[:1]:
-                powers = of_k, of_K, of_world + (unit == "window")  # an average over the ranks follows
-                if all(_gives(aligned, unit, powers, limit, slack) for aligned in partitions):
-                    return True
-    return False
+    products = partitions[0].reading.matrix.T @ partitions[0].reading.matrix  # all have the same tokens
+    worlds = [power for power, _ in WORLDS] if partitions[0].reading.layout.world > 1 else [0]
+    return any(
+        all(_gives(aligned, scope, (of_k, of_K, of_world), products, limit, slack) for aligned in partitions)
+        for scope, (of_k, of_K, _), of_world in product(("window", "micro"), CONSTANTS, worlds)
+    )
 
 
-def _even(aligned: Aligned, slack: float) -> bool:
-    """Whether the tokens of a micro-batch weigh the same, and nothing else weighs anything."""
-    reading, weights, token = aligned.reading, aligned.shares(), aligned.reading.of("token")
-    _, place = reading.layout.place("micro")[reading.row[token]].unique(return_inverse=True)
-    sums = torch.zeros(len(weights), int(place.max()) + 1, dtype=torch.float64)
-    means = sums.index_add(1, place, weights[:, token]) / torch.bincount(place)
-    expected = torch.zeros_like(weights)
-    expected[:, token] = means[:, place]
-    return bool(((weights - expected).abs() <= slack * weights.abs().amax(1, keepdim=True)).all())
-
-
-def _gives(aligned: Aligned, unit: str, powers: tuple[int, int, int], limit: float, slack: float) -> bool:
+def _gives(
+    aligned: Aligned, scope: str, powers: tuple[int, int, int], products: Tensor, limit: float, slack: float
+) -> bool:
     """Whether clipping after each backward at `limit` predicts every weight of every step of a partition."""
-    layout, reading = aligned.reading.layout, aligned.reading
-    world, token, size = layout.world, reading.of("token"), layout.size
-    counts = layout.total(reading.positions({"token"}, size), unit)
-    for inside, weights, gradient, norm in zip(
-        aligned.inside, aligned.shares(), reading.gradients, reading.norm, strict=True
-    ):
-        whole = (norm / gradient.norm().clamp(min=TINY)).item()  # more than 1 where coordinates are left out
-        margin = (slack if whole < 1 + slack else max(slack, SAMPLED)) * weights.abs().max()
-        predicted = torch.zeros_like(weights)
-        for window in [w for w in range(len(layout.windows)) if inside[layout.rows_of(w)].any()]:
-            ranks = [layout.windows[window][rank::world] for rank in range(world)]
-            own = torch.zeros(world, len(weights), dtype=torch.float64)
-            for rank, micros in enumerate(ranks):
-                factor = float(len(micros)) ** powers[0] * float(layout.K) ** powers[1] * float(world) ** powers[2]
-                for number, micro in enumerate(micros, 1):
-                    rows = torch.tensor(layout.micro_batches[micro])
-                    own[rank] += (token & torch.isin(reading.row, rows)) * factor / counts[reading.row].clamp(min=1)
-                    if number < len(micros):
-                        own[rank] *= _clipping(reading.matrix @ own[rank], whole, limit)
-            average = own.mean(0)
-            predicted += average * _clipping(reading.matrix @ average, whole, limit)
-        if (predicted - weights).abs().max() > margin:
+    layout, reading, token = aligned.reading.layout, aligned.reading, aligned.reading.of("token")
+    counts = layout.total(reading.positions({"token"}, layout.size), scope).clamp(min=1)[reading.row]
+    micro_batch = layout.place("micro")[reading.row]
+    lengths = reading.gradients.norm(dim=1).clamp(min=TINY)
+    for inside, weights, left_out in zip(aligned.inside, aligned.shares(), reading.norm / lengths, strict=True):
+
+        def clip(given: Tensor, left_out: Tensor = left_out) -> Tensor:
+            norm = (given @ products @ given).clamp(min=0).sqrt() * left_out  # 1 where all coordinates are kept
+            return given * (limit / (norm + ADDED)).clamp(max=1)
+
+        window = next(w for w in range(len(layout.windows)) if inside[layout.rows_of(w)].any())
+        ranks = torch.zeros(layout.world, len(weights), dtype=torch.float64)
+        for rank in range(layout.world):
+            micros = layout.windows[window][rank :: layout.world]
+            bases = float(len(micros) or 1), float(layout.K), float(layout.world)
+            factor = math.prod(base**power for base, power in zip(bases, powers, strict=True))
+            factor *= layout.world if scope == "window" else 1  # an average over the ranks follows
+            for micro in micros:
+                ranks[rank] = clip(ranks[rank]) + token * (micro_batch == micro) * factor / counts
+        if (clip(ranks.mean(0)) - weights).abs().max() > slack * weights.abs().max():
             return False
     return True
-
-
-def _clipping(gradient: Tensor, whole: float, limit: float) -> float:
-    return min(1.0, limit / (gradient.norm().item() * whole + ADDED))

@@ -27,13 +27,9 @@ def logged_losses(returned: object, steps: int) -> tuple[list[float | None], tup
         return nothing, (zh, "what the loop returned are no numbers, so they were not compared")
     if len(values) != steps:
         zh = f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较"
-        en = f"the loop returned {_many(len(values), 'value')} for {_many(steps, 'step')}, so they were not compared"
+        en = f"values that the loop returned: {len(values)}, steps: {steps}, so they were not compared"
         return nothing, (zh, en)
     return losses, None
-
-
-def _many(number: int, word: str) -> str:
-    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _listed(returned: object) -> list[object]:

@@ -57,17 +57,11 @@ def partly(partitions: list[Aligned]) -> list[Remark]:
     found = []
     for fault in ("zero_grad_forgotten", "no_accumulation"):
         has = [aligned for aligned in partitions if fault in aligned.faults]
-        could = [aligned for aligned in partitions if _shows(fault, aligned)]
+        could = [aligned for aligned in partitions if aligned.could_have(fault)]
         if has and len(could) > len(has):
             names = ", ".join(aligned.reading.layout.name for aligned in has)
             found.append((f"{fault}：只在 {names}", f"{fault}: in {names} only"))
     return found
-
-
-def _shows(fault: str, aligned: Aligned) -> bool:
-    if fault == "zero_grad_forgotten":
-        return len(aligned.coefficients) > 1
-    return any(len(window) > aligned.reading.layout.world for window in aligned.reading.layout.windows)
 
 
 def shared(family: str, value: float, same: bool) -> Remark:
