@@ -1,13 +1,12 @@
 """Clipping: steps whose norm was brought to a limit, and gradients that were clipped after each backward."""
 
-import math
-from itertools import product
+import functools
+from itertools import pairwise, product
 
 import torch
 from torch import Tensor
 
-from .least_squares import TINY
-from .rules import CONSTANTS, WORLDS
+from .rules import constants_of
 from .steps import Aligned
 
 ADDED = 1e-6  # what `clip_grad_norm_` adds to the norm before it divides
@@ -35,42 +34,60 @@ def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: fl
 def clipped_too_early(partitions: list[Aligned], tolerance: float) -> bool:
     """Whether clipping after each backward gives the weights that were read: what comes early is made smaller often.
 
-    It is done again on the gradients of the micro-batches, of which each token weighs 1 / N or 1 / n_i, times a
-    constant that loops use; the limit is the largest norm that was seen. Ranks are averaged before the last clipping.
+    It is done again on the gradients of the micro-batches, of which each token weighs 1 / N, 1 / n_i or 1, times what
+    loops multiply by; the limit is the largest norm that was seen. Ranks are averaged before the last clipping.
     """
     limit = max(aligned.reading.norm.max().item() for aligned in partitions)
     slack = max(3 * tolerance, 3 * ADDED / max(limit, ADDED))
-    products = partitions[0].reading.matrix.T @ partitions[0].reading.matrix  # all have the same tokens
-    worlds = [power for power, _ in WORLDS] if partitions[0].reading.layout.world > 1 else [0]
-    return any(
-        all(_gives(aligned, scope, (of_k, of_K, of_world), products, limit, slack) for aligned in partitions)
-        for scope, (of_k, of_K, _), of_world in product(("window", "micro"), CONSTANTS, worlds)
-    )
+    matrix, token = partitions[0].reading.matrix, partitions[0].reading.of("token")  # all have the same tokens
+    products, layouts = matrix.T @ matrix, [aligned.reading.layout for aligned in partitions]
+    for scope, (_, constants) in product(("window", "micro", None), constants_of(layouts)):
+        parts = []
+        for aligned, layout, constant in zip(partitions, layouts, constants, strict=True):
+            counts = aligned.reading.positions({"token"}, layout.size)
+            unit = constant / layout.total(counts, scope).clamp(min=1) if scope else constant
+            parts += _parts(aligned, torch.where(token, unit[aligned.reading.row], 0.0))
+        factors = [factor for part in parts for factor in _factors(*part, products, limit, slack)]
+        told = len(factors) > 1 or any(abs(factor - 1) <= slack for factor in factors)  # one factor can be chance
+        if told and all(
+            (_again(ranks, factors[0], products, limit) - weights).abs().max() <= slack * weights.max()
+            for weights, ranks in parts
+        ):
+            return True
+    return False
 
 
-def _gives(
-    aligned: Aligned, scope: str, powers: tuple[int, int, int], products: Tensor, limit: float, slack: float
-) -> bool:
-    """Whether clipping after each backward at `limit` predicts every weight of every step of a partition."""
-    layout, reading, token = aligned.reading.layout, aligned.reading, aligned.reading.of("token")
-    counts = layout.total(reading.positions({"token"}, layout.size), scope).clamp(min=1)[reading.row]
-    micro_batch = layout.place("micro")[reading.row]
-    lengths = reading.gradients.norm(dim=1).clamp(min=TINY)
-    for inside, weights, left_out in zip(aligned.inside, aligned.shares(), reading.norm / lengths, strict=True):
+def _parts(aligned: Aligned, unit: Tensor) -> list[tuple[Tensor, list[list[Tensor]]]]:
+    """For each step its weights (C,), and for each rank what the tokens of its micro-batches would weigh, (C,) each."""
+    layout, found = aligned.reading.layout, []
+    micro_batch = layout.place("micro")[aligned.reading.row]
+    for inside, weights in zip(aligned.inside, aligned.shares(), strict=True):
+        micros = next(w for number, w in enumerate(layout.windows) if inside[layout.rows_of(number)].any())
+        ranks = [[unit * (micro_batch == m) for m in micros[rank :: layout.world]] for rank in range(layout.world)]
+        found.append((weights, [[micro for micro in rank if micro.any()] for rank in ranks]))
+    return found
 
-        def clip(given: Tensor, left_out: Tensor = left_out) -> Tensor:
-            norm = (given @ products @ given).clamp(min=0).sqrt() * left_out  # 1 where all coordinates are kept
-            return given * (limit / (norm + ADDED)).clamp(max=1)
 
-        window = next(w for w in range(len(layout.windows)) if inside[layout.rows_of(w)].any())
-        ranks = torch.zeros(layout.world, len(weights), dtype=torch.float64)
-        for rank in range(layout.world):
-            micros = layout.windows[window][rank :: layout.world]
-            bases = float(len(micros) or 1), float(layout.K), float(layout.world)
-            factor = math.prod(base**power for base, power in zip(bases, powers, strict=True))
-            factor *= layout.world if scope == "window" else 1  # an average over the ranks follows
-            for micro in micros:
-                ranks[rank] = clip(ranks[rank]) + token * (micro_batch == micro) * factor / counts
-        if (clip(ranks.mean(0)) - weights).abs().max() > slack * weights.abs().max():
-            return False
-    return True
+def _factors(weights: Tensor, ranks: list[list[Tensor]], products: Tensor, limit: float, slack: float) -> list[float]:
+    """By what the loss is multiplied, told from each micro-batch that weighs less than the next: it was clipped."""
+    found = []
+    for rank in ranks:
+        levels = [(weights * micro).sum().item() / micro.square().sum().item() for micro in rank]
+        for place, (level, later) in enumerate(pairwise(levels)):
+            if 0 < level < later * (1 - slack):
+                found.append(limit * later / _norm(weights * (sum(rank[: place + 1]) > 0), products).item())
+    return found
+
+
+def _again(ranks: list[list[Tensor]], factor: float, products: Tensor, limit: float) -> Tensor:
+    """The weights (C,) of a step whose gradient is clipped to `limit` after each backward."""
+
+    def clip(given: Tensor) -> Tensor:
+        return given * (limit / (_norm(given, products) + ADDED)).clamp(max=1)
+
+    held = [functools.reduce(lambda sums, micro: clip(sums) + factor * micro, rank, 0 * products[0]) for rank in ranks]
+    return clip(torch.stack(held).mean(0))
+
+
+def _norm(weights: Tensor, products: Tensor) -> Tensor:
+    return (weights @ products @ weights).clamp(min=0).sqrt()

@@ -119,8 +119,7 @@ def _alone(matrix: Tensor, gradients: Tensor) -> float:
     """What columns (P, C), perhaps dependent, leave unexplained of gradients (P, steps)."""
     columns = matrix / matrix.norm(dim=0).clamp(min=TINY)
     values, vectors = torch.linalg.eigh(columns.T @ columns)
-    kept = values > 1e-11 * values[-1]
-    basis = columns @ vectors[:, kept] / values[kept].sqrt()
+    basis = (columns @ vectors / values.clamp(min=TINY).sqrt())[:, values > 1e-11 * values[-1]]
     left = gradients - basis @ (basis.T @ gradients)
     return (left.norm(dim=0) / gradients.norm(dim=0).clamp(min=TINY)).max().item()
 

@@ -41,12 +41,12 @@ def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: floa
 
 def falls_with_squares(partitions: list[Aligned], tolerance: float) -> bool:
     """Whether the squares of some parameter are subtracted from the loss."""
-    for aligned in partitions:
-        decay = aligned.reading.of("decay")
-        parts = aligned.shares()[:, decay] * aligned.reading.matrix[:, decay].norm(dim=0)
-        if (parts < -2 * tolerance * aligned.reading.norm[:, None]).any():
-            return True
-    return False
+    least = [
+        (aligned.shares() * aligned.reading.matrix.norm(dim=0) / aligned.reading.norm[:, None])[:, of].min().item()
+        for aligned in partitions
+        if (of := aligned.reading.of("decay")).any()
+    ]
+    return min(least) < -2 * tolerance
 
 
 SUBTRACTED = "损失里减去了参数的平方（L2 的系数是负的）", "squares of parameters are subtracted from the loss (L2)"
@@ -55,10 +55,11 @@ SUBTRACTED = "损失里减去了参数的平方（L2 的系数是负的）", "sq
 def partly(partitions: list[Aligned]) -> list[Remark]:
     """Faults of steps that are in some partitions only, though others could show them too."""
     found = []
-    for fault in ("zero_grad_forgotten", "no_accumulation"):
+    steps = sum(len(aligned.inside) > 1 for aligned in partitions)
+    sums = sum(aligned.reading.layout.micro_steps() != aligned.reading.layout for aligned in partitions)
+    for fault, could in (("zero_grad_forgotten", steps), ("no_accumulation", sums)):
         has = [aligned for aligned in partitions if fault in aligned.faults]
-        could = [aligned for aligned in partitions if aligned.could_have(fault)]
-        if has and len(could) > len(has):
+        if 0 < len(has) < could:
             names = ", ".join(aligned.reading.layout.name for aligned in has)
             found.append((f"{fault}：只在 {names}", f"{fault}: in {names} only"))
     return found

@@ -30,12 +30,6 @@ class Aligned:
         """(steps, C): what each step itself gave to each column."""
         return self.reading.shares(self.coefficients, self.inside)
 
-    def could_have(self, fault: str) -> bool:
-        """Whether "zero_grad_forgotten" or "no_accumulation" would be seen here."""
-        layout = self.reading.layout
-        later = {"zero_grad_forgotten": len(self.inside) > 1, "no_accumulation": layout.micro_steps() != layout}
-        return later[fault]
-
 
 def align(reading: Reading, tolerance: float) -> Aligned:
     """Puts the steps of a partition beside its windows and names what is wrong with them.

@@ -1,6 +1,7 @@
 """Loops beyond the table, wrong and right ones, in both forms and on ranks: what each is called, or that it is not."""
 
 import collections
+import copy
 import math
 from dataclasses import dataclass
 from decimal import Decimal
@@ -287,6 +288,20 @@ NAMED = {
         "token_mean",
         ["weight_decay"],
     ),
+    "the sum, clipped after each backward": (
+        epoch(lambda m, b, w, K: losses(m, b).sum(), each=loops.clip, log=False),
+        "unknown",
+        ["clipped_too_early"],
+    ),
+    "the sum over rows, clipped after each backward": (
+        epoch(
+            lambda m, b, w, K: losses(m, b).sum() / 10,
+            each=lambda m: nn.utils.clip_grad_norm_(m.parameters(), 0.5),
+            log=False,
+        ),
+        "unknown",
+        ["clipped_too_early"],
+    ),
     "decay of one parameter": (
         with_term(lambda z, mask, m, b, w: 1e-3 * (m.o**2).sum()),
         "token_mean",
@@ -447,13 +462,13 @@ def test_two_ranks_and_four(name, world):
 def test_ranks_that_clip_after_each_backward_and_after_the_average(norm, world, partitions):
     """The last window of four ranks leaves two of them without a micro-batch."""
 
-    def step(factor, model, micro_batches):
+    def step(weights, model, micro_batches):
         total = [torch.zeros_like(parameter) for parameter in model.parameters()]
         for rank in range(world):
             model.zero_grad()
             mine = micro_batches[rank::world]
             for place, batch in enumerate(mine, 1):
-                (factor(place) * losses(model, batch).sum() * world / count(micro_batches)).backward()
+                ((losses(model, batch) * weights(batch)).sum() * world / count(micro_batches)).backward()
                 if place < len(mine):
                     nn.utils.clip_grad_norm_(model.parameters(), norm)
             for parameter, added in zip(model.parameters(), total, strict=True):
@@ -462,8 +477,9 @@ def test_ranks_that_clip_after_each_backward_and_after_the_average(norm, world, 
             parameter.grad = added
         nn.utils.clip_grad_norm_(model.parameters(), norm)
 
-    for factor, faults in ((lambda place: 1, ["clipped_too_early"]), (lambda place: 1 + 1e-3 * place, [])):
-        verdict = audit(lambda m, w, factor=factor: step(factor, m, w), world=world, partitions=partitions)
+    later_more = lambda batch: torch.linspace(1, 1.01, batch["labels"].shape[1] - 1)  # noqa: E731
+    for weights, faults in ((lambda batch: 1, ["clipped_too_early"]), (later_more, [])):
+        verdict = audit(lambda m, w, more=weights: step(more, m, w), world=world, partitions=partitions)
         assert (verdict.rule, verdict.faults) == ("unknown", faults), str(verdict)
 
 
@@ -760,3 +776,35 @@ def test_rows_of_no_window_are_listed_with_a_row_that_has_no_target():
     assert audit(train, rows=rows, partitions=[(1, 4)]).remarks == [
         "1 × 4: the steps hold the rows (0–4); (5–9), where the windows are (0–3); (4–7); (8–9)"
     ]
+
+
+@pytest.mark.parametrize(("factor", "norm"), [(1.0, 0.3), (1e-3, 3e-4), (1e3, 700.0)])
+def test_clipped_after_each_backward_whatever_the_gradients_length(factor, norm):
+    """The 1e-6 that is added to a small norm shows in the fourth digit."""
+    each = epoch(
+        lambda m, b, w, K: mean(m, b) / K * factor,
+        each=lambda m: nn.utils.clip_grad_norm_(m.parameters(), norm),
+        log=False,
+    )
+    wrong = audit(each, partitions=[(1, 4), (3, 2)])
+    assert (wrong.rule, wrong.faults) == ("unknown", ["clipped_too_early"]), str(wrong)
+
+
+def test_a_small_move_outside_an_optimizer_is_seen():
+    def step(model, micro_batches):
+        for batch in micro_batches:
+            summed(model, batch, micro_batches, None).backward()
+            with torch.no_grad():
+                for parameter in model.parameters():
+                    parameter -= 1e-4 * parameter.grad
+
+    verdict = audit(step, partitions=[(1, 4)])
+    assert verdict.rule == "unknown" and "parameters moved outside the optimizer" in verdict.remarks[-1], str(verdict)
+
+
+def test_a_narrow_copy_with_an_optimizer_of_its_own_is_the_model():
+    def train(model, rows, batch_size, K):
+        epoch(summed, log=False)(copy.deepcopy(model).bfloat16(), rows, batch_size, K)
+
+    verdict = audit(train)
+    assert verdict.ok and verdict.remarks[0].startswith("noise"), str(verdict)
