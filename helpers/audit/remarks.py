@@ -102,7 +102,7 @@ def noise(residual: float, exact: bool, unexplained: bool, tolerance: float, apa
     `apart`: each parameter alone is explained.
     """
     if unexplained and apart:
-        zh = "每个参数的梯度单独看都是各词元梯度的加权和，但权重不一样：有的参数没有一起清零、一起走步，或单独缩放过"
+        zh = "每个参数的梯度单独看都是各词元梯度的加权和，但权重不一样：有的参数没有一起清零、一起走步，或单独缩放过？"
         en = "each parameter's gradient alone is a weighted sum of the tokens', but not all with the same weights: "
         return [(zh, en + "are some parameters not set to zero or not stepped with the others, or scaled alone?")]
     if unexplained:
