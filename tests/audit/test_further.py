@@ -808,3 +808,12 @@ def test_a_narrow_copy_with_an_optimizer_of_its_own_is_the_model():
 
     verdict = audit(train)
     assert verdict.ok and verdict.remarks[0].startswith("noise"), str(verdict)
+
+
+@pytest.mark.parametrize("name", ["e", "o"])
+def test_a_gradient_that_is_no_number_in_one_parameter_gets_a_sentence(name):
+    def spoil(model, window):
+        model.get_parameter(name).grad[3, 3] = math.nan
+
+    verdict = audit(epoch(summed, last=spoil, log=False), partitions=[(1, 4)])
+    assert verdict.remarks == ["1 × 4, step 1: the gradient holds nan or inf"]
