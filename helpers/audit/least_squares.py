@@ -110,9 +110,8 @@ def read(
 def differ_by_parameter(readings: list[Reading], sizes: list[int]) -> bool:
     """Whether the tokens explain each parameter alone; one of more coordinates (`sizes`) than tokens is among them."""
     matrix, every = readings[0].matrix, torch.cat([reading.gradients for reading in readings]).T
-    several = len(sizes) > 1 and max(sizes) > matrix.shape[1]
     parts = zip(matrix.split(sizes), every.split(sizes), strict=True)  # all partitions have the same tokens
-    return several and all(_alone(*part) <= ROUNDED for part in parts)
+    return max(sizes) > matrix.shape[1] and all(_alone(*part) <= ROUNDED for part in parts)
 
 
 def _alone(matrix: Tensor, gradients: Tensor) -> float:

@@ -817,3 +817,32 @@ def test_a_gradient_that_is_no_number_in_one_parameter_gets_a_sentence(name):
 
     verdict = audit(epoch(summed, last=spoil, log=False), partitions=[(1, 4)])
     assert verdict.remarks == ["1 × 4, step 1: the gradient holds nan or inf"]
+
+
+def test_one_micro_batch_that_weighs_less_is_not_enough_to_be_called_clipped_too_early():
+    """Some factor explains any single one; after each backward it is the factor 1."""
+    less = audit(between(lambda gradient: 0.9 * gradient, clip=1.0), partitions=[(5, 2)])
+    assert (less.rule, less.faults) == ("unknown", [])
+    halves = epoch(summed, each=lambda m: nn.utils.clip_grad_norm_(m.parameters(), 0.5), log=False)
+    early = audit(halves, partitions=[(5, 2)])
+    assert (early.rule, early.faults) == ("unknown", ["clipped_too_early"])
+
+
+class Pieces(AuditLM):
+    """Parameters that are each too small to tell all tokens apart."""
+
+    def __init__(self):
+        super().__init__()
+        self.rows = nn.ParameterList(nn.Parameter(row.clone()) for row in self.o.detach())
+        self.e.requires_grad_(False)
+        self.o.requires_grad_(False)
+
+    def forward(self, input_ids, attention_mask=None):
+        return self.e[input_ids] @ torch.stack(list(self.rows)).T
+
+
+def test_small_parameters_are_not_said_to_be_explained_alone():
+    assert audit(epoch(summed), model=Pieces).ok
+    scaled = epoch(summed, last=lambda m, w: m.rows[3].grad.mul_(1.1), log=False)
+    verdict = audit(scaled, model=Pieces)
+    assert verdict.rule == "unknown" and verdict.remarks[0].startswith("unexplained: "), str(verdict)
