@@ -11,10 +11,12 @@ folder can be taken into another project. In the order of the idea:
     columns        the gradient g of each token, and of the terms that a wrong loop adds
     recording      runs the loop, and keeps the gradient G of each step
     least_squares  G and g -> the weights w
-    steps          faults of whole steps: rows of another window, an old gradient, clipping
+    steps          faults of whole steps: rows of another window, an old gradient
     rules          w -> a rule and the faults of its denominator
+    clipping       steps that were clipped, and gradients that were clipped after each backward
     remarks        sentences on what is no fault, or could not be seen
-    diagnosis      all of these, one after the other, for the runs of one loop; and is the logged loss that descended?
+    logged         is the loss that a loop logs the one that it descends?
+    diagnosis      all of these, one after the other, for the runs of one loop
     names          the rules and faults in two languages
     verdict        what comes out, in words and as a picture
     auditor        `audit` itself: the way from a loop to its verdict

@@ -87,10 +87,8 @@ def _another(first: nn.Module, model: Callable[[], nn.Module], state: dict, lang
     except Exception as error:
         other = make_model(model, language)
         if other is first:
-            zh, en = (
-                "模型不能复制，所以 model 每次必须返回新的",
-                "the model cannot be copied, so model must make one each time",
-            )
+            zh = "模型不能复制，所以 model 每次必须返回新的"
+            en = "the model cannot be copied, so model must make one each time"
             raise ValueError(in_language(language, f"{zh}：{error}", f"{en}: {error}")) from error
         _restore(other, state, language)
         return other

@@ -4,7 +4,7 @@ All are taken row by row, without padding, in float64 and in eval mode.
 """
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import torch
@@ -190,8 +190,8 @@ def _logits_of(model: nn.Module, input_ids: Tensor, attention_mask: Tensor) -> T
         parameters = {}
     takes_mask = "attention_mask" in parameters or any(p.kind == p.VAR_KEYWORD for p in parameters.values())
     output = model(input_ids, attention_mask=attention_mask) if takes_mask else model(input_ids)
-    if isinstance(output, dict):
+    if isinstance(output, Mapping):
         output = output["logits"]
     elif hasattr(output, "logits"):
         output = output.logits
-    return output[0] if isinstance(output, tuple) else output
+    return output[0] if isinstance(output, tuple | list) else output

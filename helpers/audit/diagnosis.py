@@ -1,23 +1,23 @@
 """From the gradients of a loop to a verdict: read the weights, align the steps, find the rule, compare the log."""
 
-import math
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from . import remarks as say
+from .clipping import clipped_steps, clipped_too_early
 from .columns import FAMILIES, Columns
-from .least_squares import EXACT, UNEXPLAINED, read
+from .least_squares import EXACT, UNEXPLAINED, differ_by_parameter, read
+from .logged import descended_losses, logged_losses, same_as_logged
 from .names import FAULTS, in_language
 from .recording import Run
 from .rows import Layout
 from .rules import find
-from .steps import Aligned, align, clipped_steps, clipped_too_early
+from .steps import Aligned, align
 from .verdict import Step, Verdict
 
 OF_K = {"times_K", "over_K", "fixed_divisor"}  # say nothing where a window is not what was asked for
-ROUNDING = 1e-4  # trainers round the losses that they log
 NO_FAULTS = ("label_smoothing", "z_loss")  # families that get a remark
 
 
@@ -34,6 +34,7 @@ def diagnose(runs: list[Run], layouts: list[Layout], known: Columns, language: s
         return Verdict("unknown", remarks=[in_language(language, zh, en)], language=language)
     residual = max(reading.residual.max().item() for reading in readings)
     unexplained = residual > (EXACT if exact else UNEXPLAINED)
+    apart = unexplained and differ_by_parameter(readings, [len(known.picks[name]) for name in names])
     tolerance = EXACT if exact else max(2e-4, 5 * residual)
 
     # The steps: which rows they hold, and whether they were clipped.
@@ -45,18 +46,23 @@ def diagnose(runs: list[Run], layouts: list[Layout], known: Columns, language: s
     clipped = clipped_steps(partitions, norms, tolerance)
     any_clipped = bool(torch.cat(clipped).any())
     faults |= {name for name in families if name not in NO_FAULTS} | {f for a in partitions for f in a.faults}
-    remarks = [aligned.remark for aligned in partitions if aligned.remark]
+    remarks = [aligned.remark for aligned in partitions if aligned.remark] + say.partly(partitions)
 
     # The rule.
     smoothed, readable = 0.0, not unexplained and all(aligned.fits for aligned in partitions)
+    if "weight_decay" in families and say.falls_with_squares(partitions, tolerance):
+        faults, readable = faults - {"weight_decay"}, False
+        remarks.append(say.SUBTRACTED)
     for family in filter(families.__contains__, NO_FAULTS):
         value, same = say.share(partitions, FAMILIES[family], smoothed, tolerance)
         smoothed = value if family == "label_smoothing" else smoothed
-        readable = readable and same
+        readable = readable and same and value > 0
         remarks.append(say.shared(family, value, same))
     matches = []
     if readable and not any(run.disagree for run in runs):
         matches = find(partitions, known.rows, families, clipped, smoothed, tolerance)
+        whole = [match for match in matches if all((part - 1).abs().max() <= tolerance for part in match.scales)]
+        any_clipped, matches = any_clipped and not whole, whole or matches  # what is whole looked clipped by chance
     rule = matches[0].rule if matches else "unknown"
     if matches:
         faults |= set(matches[0].faults) - (OF_K if faults & {"no_accumulation", "shuffled"} else set())
@@ -64,25 +70,25 @@ def diagnose(runs: list[Run], layouts: list[Layout], known: Columns, language: s
     elif readable and not families and any_clipped and clipped_too_early(partitions, tolerance):
         faults.add("clipped_too_early")
     elif readable:
-        odd = (say.odd_weights(aligned, right, tolerance) for aligned, right in zip(partitions, rights, strict=True))
-        remarks += next(filter(None, odd), [])
+        pairs = zip(partitions, rights, strict=True)
+        remarks += next(filter(None, (say.odd_weights(*pair, smoothed, tolerance) for pair in pairs)), [])
     if any_clipped:
         remarks.append(say.clipped(max(reading.norm.max().item() for reading in readings)))
-    remarks += say.noise(residual, exact, unexplained, tolerance) + say.ran(runs, known, names, rule)
+    remarks += say.noise(residual, exact, unexplained, tolerance, apart) + say.ran(runs, known, names, rule)
 
     # The numbers of each step, and its log.
     steps: list[Step] = []
     for place, (run, aligned, right) in enumerate(zip(runs, partitions, rights, strict=True)):
-        logged, remark = _logged_losses(run.returned, len(run.steps))
+        logged, remark = logged_losses(run.returned, len(run.steps))
         remarks += [remark] if remark else []
         scales = matches[0].scales[place] if matches else torch.ones(len(right), dtype=torch.float64)
         constants = matches[0].constants[place] if matches else torch.ones(len(known.rows))
-        for number, candidates in enumerate(_descended(aligned, scales)):
+        for number, candidates in enumerate(descended_losses(aligned, scales)):
             step = _numbers(aligned, right[number], number, logged[number], candidates[0] * scales[number].item())
             steps.append(step)
             factors = sorted({1.0, *constants[aligned.inside[number]].tolist()})
             compared = step.logged is not None and not unexplained and (matches or not any_clipped)
-            if compared and not _same_as_logged(step.logged, candidates, factors, tolerance):
+            if compared and not same_as_logged(step.logged, candidates, factors, tolerance):
                 faults.add("logged_not_descended")
                 remarks += [say.nan_log(step)] if step.logged != step.logged else []
 
@@ -120,54 +126,3 @@ def _numbers(aligned: Aligned, right: Tensor, number: int, logged: float | None,
     ratio, error = gradient.norm().item() / length, (gradient - wanted).norm().item() / length
     cosine, loss = (wanted @ gradient).item() / (length * own), (right @ reading.value).item()
     return Step(layout.batch_size, layout.K, number + 1, ratio, cosine, error, loss, logged, descended)
-
-
-def _logged_losses(returned: object, steps: int) -> tuple[list[float | None], tuple[str, str] | None]:
-    """What a loop returned, one loss a step, or None for each; and a remark where it cannot be used."""
-    nothing: list[float | None] = [None] * steps
-    if returned is None:
-        return nothing, None
-    values = returned.tolist() if isinstance(returned, Tensor) and returned.dim() == 1 else returned
-    if not isinstance(values, list | tuple):
-        values = [values]
-    if len(values) != steps:
-        zh = f"循环走了 {steps} 步，却返回了 {len(values)} 个值：没有拿它们比较"
-        return nothing, (zh, f"the loop returned {len(values)} values for {steps} steps, so they were not compared")
-    losses = [_number(value) for value in values]
-    if any(loss is None and value is not None for loss, value in zip(losses, values, strict=True)):
-        zh = "循环返回的不是数，没有拿它们比较"
-        return nothing, (zh, "what the loop returned are no numbers, so they were not compared")
-    return losses, None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, Tensor) and value.numel() == 1 and not value.is_complex():
-        return float(value.detach())
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
-
-
-def _descended(aligned: Aligned, scales: Tensor) -> list[list[float]]:
-    """For each step, the values that a loop may log for the gradient that was read, before it was scaled (steps,).
-
-    The first is Σ w l over everything that is in the gradient. The others: without further terms, and, with
-    ranks, what one rank has of it, before or after the sum is taken.
-    """
-    reading = aligned.reading
-    parts = aligned.shares() / scales[:, None] * reading.value
-    decay, z = reading.of("decay"), reading.of("z")
-    found = [parts.sum(1), parts[:, ~decay].sum(1), parts[:, ~z].sum(1), parts[:, ~z & ~decay].sum(1)]
-    world = reading.layout.world
-    if world > 1:
-        rank = (reading.layout.place("rank") % world)[reading.row.clamp(min=0)]
-        for number in range(world):
-            own = parts[:, (rank == number) & ~decay].sum(1)
-            found += [times * own + term for times in (1, world) for term in (0, parts[:, decay].sum(1))]
-    return torch.stack(found, 1).tolist()
-
-
-def _same_as_logged(logged: float, candidates: list[float], factors: list[float], tolerance: float) -> bool:
-    """Whether a logged loss is one of the candidates, but for a factor that has been named already."""
-    margin = max(ROUNDING, tolerance)
-    return math.isfinite(logged) and any(
-        abs(logged * factor - value) <= margin * max(1.0, abs(value)) for value in candidates for factor in factors
-    )

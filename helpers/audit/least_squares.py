@@ -97,12 +97,30 @@ def read(
     for limit in limits:
         if _worst(alone) <= limit:
             break
+        if limit == UNEXPLAINED:  # several sets may be that near: the nearest first
+            sets.sort(key=lambda families: (len(families), estimate(families)))
         for families in sets:
             if estimate(families) <= max(2 * limit, 1e-5):
                 readings = attempt(families)
                 if readings and _worst(readings) <= limit:
                     return readings, families
     return alone, ()
+
+
+def differ_by_parameter(readings: list[Reading], sizes: list[int]) -> bool:
+    """Whether the tokens explain each parameter alone; one of more coordinates (`sizes`) than tokens is among them."""
+    matrix, every = readings[0].matrix, torch.cat([reading.gradients for reading in readings]).T
+    parts = zip(matrix.split(sizes), every.split(sizes), strict=True)  # all partitions have the same tokens
+    return max(sizes) > matrix.shape[1] and all(_alone(*part) <= ROUNDED for part in parts)
+
+
+def _alone(matrix: Tensor, gradients: Tensor) -> float:
+    """What columns (P, C), perhaps dependent, leave unexplained of gradients (P, steps)."""
+    columns = matrix / matrix.norm(dim=0).clamp(min=TINY)
+    values, vectors = torch.linalg.eigh(columns.T @ columns)
+    basis = (columns @ vectors / values.clamp(min=TINY).sqrt())[:, values > 1e-11 * values[-1]]
+    left = gradients - basis @ (basis.T @ gradients)
+    return (left.norm(dim=0) / gradients.norm(dim=0).clamp(min=TINY)).max().item()
 
 
 def _worst(readings: list[Reading]) -> float:

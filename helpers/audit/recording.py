@@ -4,6 +4,7 @@ torch calls global hooks before and after `step` of every `torch.optim` optimize
 second puts the parameters back, so that all gradients belong to the same point, whatever the learning rate does.
 """
 
+import inspect
 import random
 import threading
 import traceback
@@ -66,6 +67,8 @@ def record(
     try:
         with torch.enable_grad():
             returned = call(model)
+            if inspect.isgenerator(returned):  # a loop that yields its losses runs only now
+                returned = list(returned)
     except (Exception, SystemExit) as error:  # a parser of arguments exits
         last = traceback.extract_tb(error.__traceback__)[-1]
         run.error = f"{_text(error)} ({last.name}, line {last.lineno})"

@@ -36,14 +36,41 @@ def share(partitions: list[Aligned], kind: str, smoothed: float, tolerance: floa
         margin = 10 * tolerance * of_tokens.abs().amax(1, keepdim=True) * (lengths[tokens].max() / lengths[added].max())
         if ((of_added - of_tokens * a_token).abs() > margin).any():
             return value, False
-    return value, value > 0
+    return value, True
+
+
+def falls_with_squares(partitions: list[Aligned], tolerance: float) -> bool:
+    """Whether the squares of some parameter are subtracted from the loss."""
+    least = [
+        (aligned.shares() * aligned.reading.matrix.norm(dim=0) / aligned.reading.norm[:, None])[:, of].min().item()
+        for aligned in partitions
+        if (of := aligned.reading.of("decay")).any()
+    ]
+    return min(least) < -2 * tolerance
+
+
+SUBTRACTED = "损失里减去了参数的平方（L2 的系数是负的）", "squares of parameters are subtracted from the loss (L2)"
+
+
+def partly(partitions: list[Aligned]) -> list[Remark]:
+    """Faults of steps that are in some partitions only, though others could show them too."""
+    found = []
+    steps = sum(len(aligned.inside) > 1 for aligned in partitions)
+    sums = sum(aligned.reading.layout.micro_steps() != aligned.reading.layout for aligned in partitions)
+    for fault, could in (("zero_grad_forgotten", steps), ("no_accumulation", sums)):
+        has = [aligned for aligned in partitions if fault in aligned.faults]
+        if 0 < len(has) < could:
+            names = ", ".join(aligned.reading.layout.name for aligned in has)
+            found.append((f"{fault}：只在 {names}", f"{fault}: in {names} only"))
+    return found
 
 
 def shared(family: str, value: float, same: bool) -> Remark:
     """Label smoothing or z-loss, with its coefficient."""
     zh, en, symbol = ("标签平滑", "label smoothing", "ε") if family == "label_smoothing" else ("z-loss", "z-loss", "λ")
     if same:
-        return f"{zh}，{symbol} = {value:.4g}", f"{en}, {symbol} = {value:.4g}"
+        found = f"{zh}，{symbol} = {value:.4g}", f"{en}, {symbol} = {value:.4g}"
+        return found if value > 0 else (f"{found[0]}，是负的", f"{found[1]}, which is negative")
     zh = f"{zh}的系数 {symbol} 不是每个词元都一样（平均 {value:.4g}）"
     return zh, f"{en} whose {symbol} is not the same for every token ({value:.4g} on average)"
 
@@ -69,8 +96,15 @@ def clipped(norm: float) -> Remark:
     return zh, f"clipped, proportions only: the norm is brought to {norm:.4g}, which hides the scale of a step"
 
 
-def noise(residual: float, exact: bool, unexplained: bool, tolerance: float) -> list[Remark]:
-    """How exactly the weights are known, or how much of the gradient is in no known term."""
+def noise(residual: float, exact: bool, unexplained: bool, tolerance: float, apart: bool) -> list[Remark]:
+    """How exactly the weights are known, or how much of the gradient is in no known term.
+
+    `apart`: each parameter alone is explained.
+    """
+    if unexplained and apart:
+        zh = "每个参数的梯度单独看都是各词元梯度的加权和，但权重不一样：有的参数没有一起清零、一起走步，或单独缩放过？"
+        en = "each parameter's gradient alone is a weighted sum of the tokens', but not all with the same weights: "
+        return [(zh, en + "are some parameters not set to zero or not stepped with the others, or scaled alone?")]
     if unexplained:
         part = f"{100 * residual:.2g} %"
         zh = f"梯度有 {part} 不在任何已知的项里（unexplained）：dropout、辅助损失、注意力看到填充"
@@ -109,10 +143,13 @@ def ran(runs: list[Run], known: Columns, names: list[str], rule: str) -> list[Re
     return found
 
 
-def odd_weights(aligned: Aligned, right: Tensor, tolerance: float) -> list[Remark]:
-    """For the first step that is not the token mean, `right` (steps, C): what its weights look like beside 1/N."""
-    reading = aligned.reading
-    for step, weights in enumerate(aligned.shares()):
+def odd_weights(aligned: Aligned, right: Tensor, smoothed: float, tolerance: float) -> list[Remark]:
+    """For the first step that is not the token mean, `right` (steps, C): what its weights look like beside 1/N.
+
+    `smoothed`: the share of label smoothing, which belongs to a token's weight.
+    """
+    reading, apart = aligned.reading, aligned.reading.of("uniform", "z", "decay")  # these have names of their own
+    for step, weights in enumerate((aligned.shares() / (1 - smoothed)).masked_fill(apart, 0.0)):
         members, largest = right[step] > 0, weights.abs().max()
         if not members.any() or (weights - right[step]).abs().max() <= tolerance * right[step].max():
             continue
@@ -130,6 +167,9 @@ def odd_weights(aligned: Aligned, right: Tensor, tolerance: float) -> list[Remar
         if (weights[reading.of("token") & ~members].abs() > tolerance * largest).any():
             zh.append("窗口之外的词元也有权重")
             en.append("tokens outside the window have weight too")
+        if (weights[reading.of("masked")].abs() > tolerance * largest).any():
+            zh.append("被掩掉的目标也有权重")
+            en.append("masked targets have weight too")
         name, number = reading.layout.name, step + 1
         return [(f"{name} 的第 {number} 步：{z}", f"{name}, step {number}: {e}") for z, e in zip(zh, en, strict=True)]
     return []

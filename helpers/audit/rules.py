@@ -78,7 +78,7 @@ def find(
                 for aligned, layout in zip(partitions, layouts, strict=True)
             ]
             names = [n for n in COUNTS if n == "own" or not all(torch.equal(c[n], c["own"]) for c in counts)]
-            constants = _constants(layouts)
+            constants = constants_of(layouts)
             factors = torch.stack([table.spread(constant) for _, constant in constants])
             for units in zip(
                 *(_units(layout, c, names) for layout, c in zip(layouts, counts, strict=True)), strict=True
@@ -128,7 +128,7 @@ def _units(
         yield "sum", (), "", 1 / (parts * layout.total(rows, scope))
 
 
-def _constants(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
+def constants_of(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tensor]]]:
     """(faults, constants): one (R,) for each layout; those that are equal on all of them once."""
     found: list[tuple[tuple[str, ...], list[Tensor]]] = []
     steps = [layout.steps().clamp(min=1) for layout in layouts]

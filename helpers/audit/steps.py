@@ -1,16 +1,12 @@
-"""What happened to whole steps: rows in the wrong one, a gradient that was not set to zero, a norm that was clipped."""
+"""What happened to whole steps: rows in the wrong one, or a gradient that was not set to zero."""
 
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
 from .least_squares import Reading
 from .rows import Layout
-
-ADDED = 1e-6  # what `clip_grad_norm_` adds to the norm before it divides
-USUAL = 0.05  # people clip at multiples of this
 
 
 @dataclass
@@ -47,7 +43,9 @@ def align(reading: Reading, tolerance: float) -> Aligned:
     for added, carried in ((coefficients, []), (own, ["zero_grad_forgotten"])):
         held = _held(reading, added, tolerance)
         for template in (layout, layout.micro_steps()):
-            members = [set(template.rows_of(w)) & targets for w in range(len(template.windows))]
+            members = [set(template.rows_of(w)) for w in range(len(template.windows))]
+            if len(held) != len(members):  # a window without a target may have a step, or none
+                members = [rows if rows & targets else set() for rows in members]
             windows = _match(held, members)
             if windows is None:
                 continue
@@ -106,7 +104,7 @@ def _misfit(reading: Reading, held: list[list[set[int]]], targets: set[int]) -> 
         aligned.layouts = [replace(layout, micro_batches=steps, windows=windows, world=1)]
         aligned.faults, aligned.fits = ["shuffled"], all(steps)
         return aligned
-    expected = [sorted(set(layout.rows_of(w)) & targets) for w in range(len(layout.windows))]
+    expected = [sorted(set(layout.rows_of(w)) & targets.union(listed)) for w in range(len(layout.windows))]
     zh = f"各步含的行是 {_list(steps, '；')}，而各个累积窗口的行是 {_list(expected, '；')}"
     en = f"the steps hold the rows {_list(steps, '; ')}, where the windows are {_list(expected, '; ')}"
     aligned.remark = f"{layout.name}：{zh}", f"{layout.name}: {en}"
@@ -119,46 +117,3 @@ def _list(rows: list[list[int]], between: str) -> str:
         for step in rows
     ]
     return between.join(f"({part})" for part in text)
-
-
-def clipped_steps(partitions: list[Aligned], wanted: list[Tensor], tolerance: float) -> list[Tensor]:
-    """(steps,) bool for each partition: whose gradient was brought to one largest norm.
-
-    Clipped steps have one norm although the right ones differ, or a norm that people clip at. `wanted`: the norms
-    of the right gradients (steps,). Where the right gradients are equally long too, nothing is taken for clipped.
-    """
-    norms = torch.cat([aligned.reading.norm for aligned in partitions])
-    largest = norms.max().item()
-    noisy = tolerance > 1e-5
-    near = tolerance if noisy else min(max(1e-5, ADDED / (largest or 1)), 1e-3)  # `ADDED` tells small norms apart
-    level = (norms - largest).abs() <= near * largest
-    right = torch.cat(wanted)[level]
-    differ = right.max() > (1 + 2 * near) * right.min()
-    usual = not noisy and largest > 0.9 * USUAL and abs(largest - round(largest / USUAL) * USUAL) <= 1.1 * ADDED
-    return list((level & bool(differ or usual)).split([len(norm) for norm in wanted]))
-
-
-def clipped_too_early(partitions: list[Aligned], tolerance: float) -> bool:
-    """Whether clipped steps were clipped after each backward: what came early was made smaller more often.
-
-    Then the tokens of a micro-batch weigh the same, by a factor that never falls from one micro-batch to the next:
-    of 1 / N, or of 1 / n_i.
-    """
-    never_falls, rises, slack = {"N": True, "n_i": True}, {"N": False, "n_i": False}, 10 * tolerance
-    for aligned in partitions:
-        layout, reading, token = aligned.reading.layout, aligned.reading, aligned.reading.of("token")
-        for inside, weights in zip(aligned.inside, aligned.shares(), strict=True):
-            largest = weights.abs().max()
-            if (weights[~token].abs() > slack * largest).any():
-                return False
-            windows = [w for w in range(len(layout.windows)) if inside[layout.rows_of(w)].any()]
-            for micros in [layout.windows[w][rank :: layout.world] for w in windows for rank in range(layout.world)]:
-                own = [weights[token & torch.isin(reading.row, torch.tensor(layout.micro_batches[m]))] for m in micros]
-                own = [of_micro for of_micro in own if len(of_micro)]
-                if any(w.min() <= tolerance * largest or w.max() - w.min() > slack * largest for w in own):
-                    return False
-                for name, factor in (("N", Tensor.mean), ("n_i", Tensor.sum)):
-                    for before, after in pairwise(factor(w).item() for w in own):
-                        never_falls[name] = never_falls[name] and after >= before * (1 - slack)
-                        rises[name] = rises[name] or after > before * (1 + slack)
-    return any(never_falls[name] and rises[name] for name in rises)
