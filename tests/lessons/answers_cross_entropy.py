@@ -56,9 +56,6 @@ TOKEN_LOSSES = [
 ]
 
 PERPLEXITY = [
-    (lambda x: x.exp().prod() ** (1 / len(x)), "for a long text that is 0 or inf"),
-    (lambda x: torch.exp(-x).prod() ** (-1 / len(x)), "for a long text that is 0 or inf"),
-    (lambda x: 1 / math.prod(math.exp(-v) for v in x.tolist()) ** (1 / len(x)), ""),
     (lambda x: torch.exp(x).mean(), "the exponentials were averaged"),
     (lambda x: torch.exp(x.sum()), "not divided by the number of tokens"),
     (lambda x: 2 ** (x.sum() / len(x)), "the base is 2"),
@@ -386,6 +383,8 @@ PERPLEXITY_RIGHT = [
     lambda x: torch.exp(x.mean()),
     lambda x: torch.exp(x.sum() / len(x)),
     lambda x: x.exp().log().mean().exp(),
+    lambda x: x.exp().prod() ** (1 / len(x)),
+    lambda x: torch.exp(-x).prod() ** (-1 / len(x)),
     lambda x: x.exp().pow(1 / len(x)).prod(),
     lambda x: math.exp(x.mean()),
     lambda x: math.exp(sum(x.tolist()) / len(x)),
