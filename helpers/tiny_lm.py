@@ -12,14 +12,15 @@ from torch.nn.functional import gelu
 
 from helpers import require
 from helpers.accumulation import RULES, accumulate_gradients
-from helpers.batches import attention_mask, pack, pad
-from helpers.losses import cross_entropy
+from helpers.batches import attention_mask, pad
+from helpers.losses import IGNORE_INDEX, token_losses
 from helpers.tokenizer import END, corpus, decode, encode, vocabulary
 
 __all__ = ["END", "TinyLM", "corpus", "decode", "encode", "train", "vocabulary"]
 
 BATCH_SIZE = 8  # sentences a training step
 MEASURE_EVERY = 10  # steps
+MEASURED = 16  # sentences at a time when the loss of the corpus is measured: what they need stays in the cache
 
 
 class TinyLM(nn.Module):
@@ -128,14 +129,15 @@ def train(
     if progress is not None:
         require.instance(progress, "progress", Callable, "a function of step and steps, or None")
     sequences = [encode(END + sentence + END) for sentence in corpus()]
-    everything = pack(sequences, length=len(model.position_embedding))
+    by_length = sorted(sequences, key=len)  # so that little is padding
+    everything = [pad(by_length[i : i + MEASURED]) for i in range(0, len(by_length), MEASURED)]
     generator = torch.Generator().manual_seed(seed)
     passes = steps * BATCH_SIZE // len(sequences) + 1  # through the corpus, in another order each time
     order = torch.cat([torch.randperm(len(sequences), generator=generator, device="cpu") for _ in range(passes)])
     order = order[: steps * BATCH_SIZE].view(steps, BATCH_SIZE).tolist()
     parameters = list(model.parameters())
     moments = [(torch.zeros_like(parameter), torch.zeros_like(parameter)) for parameter in parameters]
-    losses = [_corpus_loss(model, *everything)]
+    losses = [_corpus_loss(model, everything)]
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)  # the matrices are small: a second thread waits more than it works
@@ -145,7 +147,7 @@ def train(
             for parameter, (mean, square) in zip(parameters, moments, strict=True):
                 _adam_step(parameter, mean, square, step, learning_rate)
             if step % MEASURE_EVERY == 0:
-                losses.append(_corpus_loss(model, *everything))
+                losses.append(_corpus_loss(model, everything))
             if progress is not None:
                 progress(step, steps)
     finally:
@@ -154,8 +156,9 @@ def train(
 
 
 @torch.no_grad()
-def _corpus_loss(model: TinyLM, inputs: Tensor, targets: Tensor, segment_ids: Tensor) -> float:
-    return cross_entropy(model(inputs, segment_ids), targets).item()
+def _corpus_loss(model: TinyLM, batches: list[tuple[Tensor, Tensor]]) -> float:
+    total = sum(token_losses(model(inputs), targets).sum() for inputs, targets in batches)
+    return (total / sum((targets != IGNORE_INDEX).sum() for _, targets in batches)).item()
 
 
 @torch.no_grad()

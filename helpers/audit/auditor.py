@@ -1,6 +1,7 @@
 """`audit`: checks what it is given, runs the loop on every partition, and has the gradients diagnosed."""
 
 import copy
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
@@ -63,7 +64,11 @@ def audit(
     try:
         if sum(parameter.numel() for parameter in first.parameters()) <= LARGEST:
             torch.set_num_threads(1)  # a second one waits more than it works: seconds, where another program is busy
-        known = Columns(first, _another(first, model, state, language), rows, language)
+        if model is AuditLM:
+            fixed = tuple((tuple(row["input_ids"]), tuple(row["labels"])) for row in rows)
+            known = _of_audit_lm(first.e.device, fixed, language)
+        else:
+            known = Columns(first, _another(first, model, state, language), rows, language)
         for layout in layouts:
             subject = make_model(model, language) if runs else first
             _restore(subject, state, language)
@@ -78,6 +83,13 @@ def audit(
         torch.set_num_threads(threads)
         if not any(hasattr(parameter, "full_tensor") for parameter in first.parameters()):
             _restore(first, state, language)  # it may be the caller's own
+
+
+@functools.lru_cache(maxsize=8)
+def _of_audit_lm(device: torch.device, rows: tuple, language: str) -> Columns:
+    """The columns of an `AuditLM`, computed once for all audits of it on the same rows."""
+    first, other = AuditLM().to(device), AuditLM().to(device)
+    return Columns(first, other, [{"input_ids": [*ids], "labels": [*labels]} for ids, labels in rows], language)
 
 
 def _another(first: nn.Module, model: Callable[[], nn.Module], state: dict, language: str) -> nn.Module:
@@ -137,10 +149,8 @@ def _unreadable(runs: list[Run], layouts: list[Layout]) -> tuple[str, str] | Non
     if not any(run.steps for run in runs):
         if any(run.moved for run in runs):
             zh = "参数动了，却没有 torch.optim 的优化器走过一步：别的优化器看不到，改用 train(model, micro_batches)"
-            return zh, (
-                "the parameters moved, but no optimizer of torch.optim took a step, and no other can be seen: "
-                "use the form train(model, micro_batches)"
-            )
+            en = "parameters moved, but no optimizer of torch.optim took a step, and no other can be seen"
+            return zh, f"{en}: use the form train(model, micro_batches)"
         zh = "循环没有走任何一步：没有调用模型参数的优化器，.grad 里也没有梯度"
         return zh, "the loop took no step: no optimizer of the model's parameters was called, and .grad holds nothing"
     for run, layout in zip(runs, layouts, strict=True):

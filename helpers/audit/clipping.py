@@ -60,7 +60,7 @@ def clipped_too_early(partitions: list[Aligned], tolerance: float) -> bool:
 def _parts(aligned: Aligned, unit: Tensor) -> list[tuple[Tensor, list[list[Tensor]]]]:
     """For each step its weights (C,), and for each rank what the tokens of its micro-batches would weigh, (C,) each."""
     layout, found = aligned.reading.layout, []
-    micro_batch = layout.place("micro")[aligned.reading.row]
+    micro_batch = layout.places["micro"][aligned.reading.row]
     for inside, weights in zip(aligned.inside, aligned.shares(), strict=True):
         micros = next(w for number, w in enumerate(layout.windows) if inside[layout.rows_of(number)].any())
         ranks = [[unit * (micro_batch == m) for m in micros[rank :: layout.world]] for rank in range(layout.world)]

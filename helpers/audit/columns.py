@@ -48,8 +48,9 @@ class Columns:
 
     `copied`: another model like it, which becomes float64. `start`: the values of the trainable parameters by name.
     `picks`: which coordinates of each are kept, as indices: all, or about `LARGEST` in all of those in which some row
-    has a gradient; P are kept in all. `exact`: whether all are of float64. Raises ValueError for a model that is not
-    trainable or cannot read the rows.
+    has a gradient; P are kept in all. `exact`: whether all are of float64. `factored` and `normal`
+    are for `least_squares`, which keeps there what the next audit may need again. Raises ValueError for a model that
+    is not trainable or cannot read the rows.
     """
 
     def __init__(self, model: nn.Module, copied: nn.Module, rows: list[dict[str, list[int]]], language: str) -> None:
@@ -67,6 +68,8 @@ class Columns:
             self._logits = [self._forward(number, row["input_ids"]) for number, row in enumerate(rows)]
             self.picks = dict(zip(names, self._coordinates(), strict=True))
         self._cache: dict[tuple[str, int, int], list[Column]] = {}
+        self.factored: dict[tuple[str, ...], dict] = {}
+        self.normal: tuple = ((),)
         for number, (row, logits) in enumerate(zip(rows, self._logits, strict=True)):
             for place, label in enumerate(row["labels"]):
                 if label >= logits.shape[-1]:

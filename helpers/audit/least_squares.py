@@ -71,8 +71,7 @@ def read(
     """The readings of all partitions, on the parameters `names`, and the families that were needed besides the tokens.
 
     The smallest set of one or two families that explains every gradient wins: to 1e-6 if all is `exact`, in float64;
-    else to 1e-5 or, failing that, to 3 %. If none does, the readings are those of the tokens alone. No readings at
-    all where the tokens' gradients are not independent.
+    else to 1e-5 or to 3 %. If none does, the tokens alone are read; nothing is, where they are not independent.
     """
     keep = torch.cat([torch.full((len(pick),), name in names) for name, pick in known.picks.items()])
     given = [_gradients(run, names, known) for run in runs]
@@ -82,11 +81,9 @@ def read(
         readings = []
         for layout, (gradients, norm) in zip(layouts, given, strict=True):
             columns = [column for name in ("tokens", *families) for column in known.of(name, layout)]
-            reading = _solve(layout, columns, keep, gradients, norm, factored)
-            if reading is None:
-                return []
-            readings.append(reading)
-        return readings
+            kept = factored if families else known.factored.setdefault(tuple(names), {})
+            readings.append(_solve(layout, columns, keep, gradients, norm, kept))
+        return [] if None in readings else readings
 
     alone = attempt(())
     limits = [EXACT] if exact else [ROUNDED, UNEXPLAINED]
@@ -146,10 +143,12 @@ def _solve(
         matrix = torch.stack([column.gradient[keep] for column in columns], 1)
         group, first = _groups(matrix)
         lengths = matrix[:, first].norm(dim=0)
-        factored[key] = matrix, group, lengths, *torch.linalg.qr(matrix[:, first] / lengths)
-    matrix, group, lengths, orthogonal, triangle = factored[key]
-    values = torch.linalg.svdvals(triangle)
-    if len(triangle) < len(lengths) or not values[0] <= CONDITION * values[-1]:
+        orthogonal, triangle = torch.linalg.qr(matrix[:, first] / lengths)
+        values = torch.linalg.svdvals(triangle)
+        independent = len(triangle) == len(lengths) and bool(values[0] <= CONDITION * values[-1])
+        factored[key] = matrix, group, lengths, orthogonal, triangle, independent
+    matrix, group, lengths, orthogonal, triangle, independent = factored[key]
+    if not independent:
         return None
     projected = orthogonal.T @ gradients.T
     solved = torch.linalg.solve_triangular(triangle, projected, upper=True).T / lengths
@@ -176,9 +175,13 @@ def _estimate(
     of = [{name: known.of(name, layout) for name in ("tokens", *FAMILIES)} for layout in layouts]
     every = {id(column): column for names in of for columns in names.values() for column in columns}
     places = {key: place for place, key in enumerate(every)}
-    matrix = torch.stack([column.gradient[keep] for column in every.values()])
-    matrix /= matrix.norm(dim=1, keepdim=True).clamp(min=TINY)
-    gram = matrix @ matrix.T + 1e-13 * torch.eye(len(every), dtype=matrix.dtype)
+    key = *every, *keep.nonzero().squeeze(1).tolist()
+    if known.normal[0] != key:
+        matrix = torch.stack([column.gradient[keep] for column in every.values()])
+        matrix /= matrix.norm(dim=1, keepdim=True).clamp(min=TINY)
+        gram = matrix @ matrix.T + 1e-13 * torch.eye(len(every), dtype=matrix.dtype)
+        known.normal = key, matrix, gram
+    _, matrix, gram = known.normal
     products = [matrix @ gradients.T for gradients, _ in given]
 
     def left(families: tuple[str, ...]) -> float:

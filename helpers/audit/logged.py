@@ -65,7 +65,7 @@ def descended_losses(aligned: Aligned, scales: Tensor) -> list[list[float]]:
     found = [parts.sum(1), parts[:, ~decay].sum(1), parts[:, ~z].sum(1), parts[:, ~z & ~decay].sum(1)]
     world = reading.layout.world
     if world > 1:
-        rank = (reading.layout.place("rank") % world)[reading.row.clamp(min=0)]
+        rank = (reading.layout.places["rank"] % world)[reading.row.clamp(min=0)]
         for number in range(world):
             own = parts[:, (rank == number) & ~decay].sum(1)
             found += [times * own + term for times in (1, world) for term in (0, parts[:, decay].sum(1))]

@@ -84,23 +84,26 @@ def in_ranks(
     memory = _InMemory(world, seconds)
     store = None if simulated else dist.HashStore()
     results: list[object] = [None] * world
-    groups: list[object] = [None] * world  # kept until all ranks are done: one that is may not hang up on the others
     failed: list[BaseException] = []
+    done = threading.Barrier(world)  # a rank that is done may not hang up on the others
 
     def thread(rank: int) -> None:
-        try:
-            if simulated:
-                results[rank] = work(rank, lambda tensor, op="sum": memory.all_reduce(tensor, rank, op))
+        def all_reduce(tensor: Tensor, op: str = "sum") -> None:
+            if group is None:
+                memory.all_reduce(tensor, rank, op)
             else:
-                groups[rank] = group = _group(store, rank, world, seconds)
-                results[rank] = work(
-                    rank, lambda tensor, op="sum": group.allreduce([tensor.detach()], OPERATIONS[op]).wait()
-                )
+                group.allreduce([tensor.detach()], OPERATIONS[op]).wait()
+
+        group = None
+        try:
+            group = None if simulated else _group(store, rank, world, seconds)
+            results[rank] = work(rank, all_reduce)
         except BaseException as error:
             failed.append(error)
-            groups[rank] = group = None  # closes its connections, so that the others do not wait in vain
+            group = None  # closes its connections, so that the others do not wait in vain
         finally:
             memory.leave()
+            done.wait()
 
     threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]
     for one in threads:

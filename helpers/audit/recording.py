@@ -154,8 +154,7 @@ def _steps(events: list[tuple[threading.Thread, dict, dict]], run: Run, world: i
         mine, *others = steps[first : first + world]
         run.disagree = run.disagree or len(others) < world - 1
         for other in others:
-            far = [
-                (mine[n][0] - other[n][0]).norm() > tolerance * mine[n][0].norm() for n in mine.keys() & other.keys()
-            ]
-            run.disagree = run.disagree or mine.keys() != other.keys() or any(far)
+            both = [(mine[name][0], other[name][0]) for name in mine.keys() & other.keys()]
+            far = any((a - b).norm() > tolerance * a.norm() for a, b in both)
+            run.disagree = run.disagree or mine.keys() != other.keys() or far
     return steps[::world]

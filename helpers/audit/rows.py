@@ -6,6 +6,7 @@ takes `window[r::W]`. R is the number of all rows.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
@@ -42,8 +43,7 @@ class AuditLM(nn.Module):
 def default_rows() -> list[dict[str, list[int]]]:
     """Ten rows of 3 to 14 tokens, no id twice, with prompts of 4, 5, 2, 3 tokens masked in rows 1, 3, 5, 7.
 
-    The counts that a loop may take for N all differ on them: valid targets, labels before the shift, real
-    tokens, padded positions.
+    What a loop may take for N differs on them: valid targets, labels before the shift, tokens, padded positions.
 
     >>> [len(row["labels"]) for row in default_rows()]
     [4, 11, 6, 13, 5, 9, 3, 14, 7, 8]
@@ -104,23 +104,23 @@ class Layout:
         """The numbers of the rows in a window."""
         return [row for micro in self.windows[window] for row in self.micro_batches[micro]]
 
-    def place(self, scope: str) -> Tensor:
-        """(R,): the number of the "window", the "rank"'s part of it or the "micro"-batch of a row; -1 for none."""
-        places = [-1] * self.size
+    @cached_property
+    def places(self) -> dict[str, Tensor]:
+        """(R,) each: the number of the "window", the "rank"'s part of it, the "micro"-batch of a row; -1 for none."""
+        places = {scope: [-1] * self.size for scope in ("window", "rank", "micro")}
         for number, window in enumerate(self.windows):
             for position, micro in enumerate(window):
                 rank = number * self.world + position % self.world
                 for row in self.micro_batches[micro]:
-                    places[row] = {"window": number, "rank": rank, "micro": micro}[scope]
-        return torch.tensor(places)
+                    places["window"][row], places["rank"][row], places["micro"][row] = number, rank, micro
+        return {scope: torch.tensor(numbers) for scope, numbers in places.items()}
 
     def total(self, per_row: Tensor, scope: str) -> Tensor:
         """(R,) -> (R,): for each row, the sum of `per_row` over the window, rank or micro-batch that it is in."""
-        places = self.place(scope)
-        there = places >= 0
-        sums = torch.zeros(int(places.max()) + 1, dtype=torch.float64)
-        sums = sums.index_add(0, places[there], per_row[there].double())
-        return torch.where(there, sums[places.clamp(min=0)], 0.0)
+        places = self.places[scope]
+        sums = torch.zeros(int(places.max()) + 2, dtype=torch.float64)  # the last is of the rows that are in none
+        sums = sums.index_add(0, places % len(sums), per_row.double())
+        return torch.where(places >= 0, sums[places], 0.0)
 
     def micro_steps(self) -> "Layout":
         """The same rows, with a step after each micro-batch: of every rank, if there are several."""

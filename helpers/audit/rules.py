@@ -80,9 +80,8 @@ def find(
             names = [n for n in COUNTS if n == "own" or not all(torch.equal(c[n], c["own"]) for c in counts)]
             constants = constants_of(layouts)
             factors = torch.stack([table.spread(constant) for _, constant in constants])
-            for units in zip(
-                *(_units(layout, c, names) for layout, c in zip(layouts, counts, strict=True)), strict=True
-            ):
+            each = [_units(layout, c, names) for layout, c in zip(layouts, counts, strict=True)]
+            for units in zip(*each, strict=True):
                 rule, faults, note, _ = units[0]
                 unit = table.spread([weights for *_, weights in units])
                 predicted = table.grouped(torch.where(among, unit * factors, 0.0))
@@ -132,7 +131,7 @@ def constants_of(layouts: list[Layout]) -> list[tuple[tuple[str, ...], list[Tens
     """(faults, constants): one (R,) for each layout; those that are equal on all of them once."""
     found: list[tuple[tuple[str, ...], list[Tensor]]] = []
     steps = [layout.steps().clamp(min=1) for layout in layouts]
-    for of_world, fault in WORLDS:
+    for of_world, fault in WORLDS if layouts[0].world > 1 else WORLDS[:1]:
         for of_k, of_K, name in CONSTANTS:
             constants = [
                 float(layout.world) ** of_world * k**of_k * float(layout.K) ** of_K

@@ -1,5 +1,6 @@
 """What is wrong with an answer, and which known mistake that is."""
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["diagnosis", "fault_of", "raised", "said", "unchanged"]
 
 
+@functools.cache  # an exercise keeps its cases, and they are told apart by identity
 def size_of(case: tuple) -> float:
     """The largest finite number among the floating-point tensors of a case."""
     tensors = [value for value in case if isinstance(value, Tensor) and value.is_floating_point()]
@@ -147,6 +149,7 @@ def tells(one: Run) -> bool:
     return value is None or bool(value.isfinite().any())
 
 
+@functools.cache
 def is_moderate(case: tuple) -> bool:
     tensors = [value for value in case if isinstance(value, Tensor) and value.is_floating_point()]
     return all(value.isfinite().all() for value in tensors) and size_of(case) <= 50

@@ -26,6 +26,17 @@ def test_a_row_of_the_table(case):
         assert any(words in remark for remark in verdict.remarks)
 
 
+def test_what_an_audit_keeps_for_the_next_changes_no_verdict():
+    """The columns of an `AuditLM` are computed once; those of what another function makes, each time."""
+    cases = [case for case in CASES if "model" not in case.given][::4]
+    for case in cases:
+        kept, anew = audit(case.train, **case.given), audit(case.train, **case.given, model=lambda: AuditLM())
+        assert str(kept) == str(anew), case.name
+        for pair, weights in anew.weights.items():
+            assert torch.equal(kept.weights[pair], weights), case.name
+    assert len(cases) > 5
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith("ranks")], ids=lambda case: case.name)
 def test_the_ranks_that_are_simulated_give_the_same(case):
     real = audit(case.train, **case.given)
