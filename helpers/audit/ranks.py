@@ -85,7 +85,7 @@ def in_ranks(
     store = None if simulated else dist.HashStore()
     results: list[object] = [None] * world
     failed: list[BaseException] = []
-    done = threading.Barrier(world)  # a rank that is done may not hang up on the others
+    done = threading.Barrier(world + 1)  # a rank that is done may not hang up on the others; nobody waits for that
 
     def thread(rank: int) -> None:
         def all_reduce(tensor: Tensor, op: str = "sum") -> None:
@@ -105,11 +105,9 @@ def in_ranks(
             memory.leave()
             done.wait()
 
-    threads = [threading.Thread(target=thread, args=(rank,)) for rank in range(world)]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
+    for rank in range(world):
+        threading.Thread(target=thread, args=(rank,)).start()
+    done.wait()
     if failed:
         raise next((error for error in failed if not isinstance(error, threading.BrokenBarrierError)), failed[0])
     return results
