@@ -83,6 +83,7 @@ def forked() -> Iterator[None]:
     factory.provisioners["forked"] = EntryPoint("forked", f"{__name__}:Forked", factory.GROUP_NAME)
     before = factory.default_provisioner_name
     factory.default_provisioner_name = "forked" if POSSIBLE else before
+    os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the debugger of a kernel warns when it is imported
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ Each thread has its own `ProcessGroupGloo`, and all share one `HashStore`: no pr
 gloo finds no network address to bind to, a sum in memory takes its place.
 """
 
+import contextlib
 import functools
 import threading
 import warnings
@@ -94,7 +95,6 @@ def in_ranks(
             else:
                 group.allreduce([tensor.detach()], OPERATIONS[op]).wait()
 
-        group = None
         try:
             group = None if simulated else _group(store, rank, world, seconds)
             results[rank] = work(rank, all_reduce)
@@ -103,11 +103,15 @@ def in_ranks(
             group = None  # closes its connections, so that the others do not wait in vain
         finally:
             memory.leave()
-            done.wait()
+            with contextlib.suppress(threading.BrokenBarrierError):
+                done.wait()
 
     for rank in range(world):
         threading.Thread(target=thread, args=(rank,)).start()
-    done.wait()
+    try:
+        done.wait()
+    finally:
+        done.abort()  # also where the caller is interrupted: no rank waits for him
     if failed:
         raise next((error for error in failed if not isinstance(error, threading.BrokenBarrierError)), failed[0])
     return results

@@ -1,5 +1,6 @@
 """Odd models, odd rows, odd loops: each gets a right verdict or a sentence, never a traceback from inside."""
 
+import _thread
 import copy
 import doctest
 import importlib
@@ -507,6 +508,24 @@ def test_a_rank_may_log_its_own_part(rank, decay, times):
 
     assert train(0.0).faults == ["weight_decay"] * bool(decay)
     assert train(0.01).faults == ["weight_decay"] * bool(decay) + ["logged_not_descended"]
+
+
+def test_an_interrupt_leaves_no_rank_behind():
+    threads = threading.active_count()
+
+    def work(rank, all_reduce):
+        if rank == 0:
+            _thread.interrupt_main()
+        time.sleep(0.1)
+        all_reduce(torch.ones(1))
+
+    with pytest.raises(KeyboardInterrupt):
+        in_ranks(2, work)
+    for _ in range(100):
+        if threading.active_count() <= threads:
+            break
+        time.sleep(0.1)
+    assert threading.active_count() <= threads
 
 
 def test_ranks_that_have_an_optimizer_each():
