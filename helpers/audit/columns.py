@@ -48,9 +48,8 @@ class Columns:
 
     `copied`: another model like it, which becomes float64. `start`: the values of the trainable parameters by name.
     `picks`: which coordinates of each are kept, as indices: all, or about `LARGEST` in all of those in which some row
-    has a gradient; P are kept in all. `exact`: whether all are of float64. `factored` and `normal`
-    are for `least_squares`, which keeps there what the next audit may need again. Raises ValueError for a model that
-    is not trainable or cannot read the rows.
+    has a gradient; P are kept in all. `exact`: whether all are of float64. `factored` and `normal` are what
+    `least_squares` keeps for the next audit. Raises ValueError for a model not trainable or that cannot read the rows.
     """
 
     def __init__(self, model: nn.Module, copied: nn.Module, rows: list[dict[str, list[int]]], language: str) -> None:
@@ -94,10 +93,11 @@ class Columns:
         key = name, row, beside
         if key not in self._cache:
             with torch.enable_grad():
-                self._cache[key] = [
+                made = [
                     Column(kind, row, beside if kind == "padding" else 1, loss.item(), self._gradient(loss))
                     for kind, loss in self._losses(name, row, beside)
                 ]
+            self._cache.setdefault(key, made)  # the first, if two threads make it
         return self._cache[key]
 
     def _losses(self, name: str, number: int, beside: int) -> Iterator[tuple[str, Tensor]]:

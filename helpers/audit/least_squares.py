@@ -176,12 +176,12 @@ def _estimate(
     every = {id(column): column for names in of for columns in names.values() for column in columns}
     places = {key: place for place, key in enumerate(every)}
     key = *every, *keep.nonzero().squeeze(1).tolist()
-    if known.normal[0] != key:
+    if (kept := known.normal)[0] != key:  # looked at once: an audit in another thread may put its own there
         matrix = torch.stack([column.gradient[keep] for column in every.values()])
         matrix /= matrix.norm(dim=1, keepdim=True).clamp(min=TINY)
         gram = matrix @ matrix.T + 1e-13 * torch.eye(len(every), dtype=matrix.dtype)
-        known.normal = key, matrix, gram
-    _, matrix, gram = known.normal
+        known.normal = kept = key, matrix, gram
+    _, matrix, gram = kept
     products = [matrix @ gradients.T for gradients, _ in given]
 
     def left(families: tuple[str, ...]) -> float:

@@ -1,6 +1,7 @@
 """Every row of the table of names: its rule, its faults and its numbers."""
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -35,6 +36,22 @@ def test_what_an_audit_keeps_for_the_next_changes_no_verdict():
         for pair, weights in anew.weights.items():
             assert torch.equal(kept.weights[pair], weights), case.name
     assert len(cases) > 5
+
+
+def test_audits_in_several_threads_share_what_is_kept():
+    """Each has partitions of its own, and so terms of its own besides the tokens."""
+
+    def smoothed(model, micro_batches):
+        for batch in micro_batches:
+            logits, labels = model(batch["input_ids"])[:, :-1], batch["labels"][:, 1:]
+            F.cross_entropy(logits.flatten(0, 1), labels.flatten(), label_smoothing=0.1).backward()
+
+    given = [[(size, 2), (size + 1, 1)] for size in (1, 2, 3, 4)] * 3
+    alone = [str(audit(smoothed, partitions=partitions)) for partitions in given[:4]]
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda partitions: str(audit(smoothed, partitions=partitions)), given)
+    assert list(together) == alone * 3
+    assert all("label smoothing" in text for text in alone)
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case.name.startswith("ranks")], ids=lambda case: case.name)
