@@ -106,9 +106,9 @@ def in_ranks(
             with contextlib.suppress(threading.BrokenBarrierError):
                 done.wait()
 
-    for rank in range(world):
-        threading.Thread(target=thread, args=(rank,)).start()
     try:
+        for rank in range(world):
+            threading.Thread(target=thread, args=(rank,)).start()
         done.wait()
     finally:
         done.abort()  # also where the caller is interrupted: no rank waits for him
