@@ -8,6 +8,7 @@ import ast
 import doctest
 import sys
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -59,10 +60,12 @@ def is_module(name: str) -> bool:
     return name.startswith("helpers.") and (path.is_dir() or path.with_suffix(".py").is_file())
 
 
-IMPORTS = {
-    name: imported(path.read_text(encoding="utf-8"), name.rpartition("/")[0].replace("/", "."))
-    for name, path in PATHS.items()
-}
+@cache
+def imports(name: str) -> set[str]:
+    """Of a module, given as a path."""
+    return imported(PATHS[name].read_text(encoding="utf-8"), name.rpartition("/")[0].replace("/", "."))
+
+
 MATHEMATICS = {room(name) for name in PATHS if name.count("/") == 1} - {"", "require"}
 
 
@@ -95,7 +98,7 @@ def test_examples_in_the_docstrings():
 
 @pytest.mark.parametrize("name", PATHS)
 def test_imports_go_one_way(name):
-    for module in IMPORTS[name]:
+    for module in imports(name):
         if module.split(".")[0] == "helpers":
             assert allowed(room(name), room(module)), f"{name} imports {module}"
         assert module.split(".")[0] not in ("tests", "conftest"), f"{name} imports {module}"
@@ -104,13 +107,13 @@ def test_imports_go_one_way(name):
 
 @pytest.mark.parametrize("name", [name for name in PATHS if room(name) in {"require", *MATHEMATICS}])
 def test_the_mathematics_needs_torch_alone(name):
-    others = {module.split(".")[0] for module in IMPORTS[name]} - {"torch", "helpers"}
+    others = {module.split(".")[0] for module in imports(name)} - {"torch", "helpers"}
     assert others <= sys.stdlib_module_names
 
 
 def test_there_is_mathematics():
     assert {"accumulation", "batches", "losses", "precision", "tiny_lm", "tokenizer"} <= MATHEMATICS
-    assert IMPORTS["helpers/batches.py"] >= {"helpers.require", "helpers.losses", "torch"}
+    assert imports("helpers/batches.py") >= {"helpers.require", "helpers.losses", "torch"}
 
 
 @pytest.mark.parametrize("name", PATHS)

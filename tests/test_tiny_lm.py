@@ -14,7 +14,7 @@ from helpers.batches import pack, pad
 from helpers.tiny_lm import END, TinyLM, corpus, decode, encode, train, vocabulary
 from tests.devices import AnotherDevice
 
-STEPS = 150  # of the lesson's 250, which nbval trains: enough to learn from and to tell the ways apart by
+STEPS = 150  # as in the lesson
 WAYS = {"full": ("token_mean", 1), "naive": ("mean_of_means", 8), "repaired": ("token_mean", 8)}
 
 

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import threading
+from functools import cache
 from pathlib import Path
 
 import matplotlib
@@ -164,11 +165,17 @@ def test_a_readers_style_changes_no_picture(style, plain):
 )
 def test_a_readers_settings_change_no_picture(settings, plain):
     made, went = plain
-    explorer = line()
+    explorer = made_plain().set(h=2.0)
     with matplotlib.rc_context(settings):
         assert_all_settings_are_ours()
         assert (live_picture(explorer.set(h=7.5)) == went).all()
         assert (live_picture(line()) == made).all()
+
+
+@cache
+def made_plain() -> Explorer:
+    """One for all settings, in the state and the picture in which it was made."""
+    return line()
 
 
 def test_one_thread_at_a_time():

@@ -222,10 +222,16 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("values", "error", "message"), BAD)
-def test_a_refused_set_changes_and_draws_nothing(values, error, message):
+@pytest.fixture(scope="module")
+def untouched() -> tuple[Explorer, list]:
+    """One for all that is refused, and the values of all its drawings."""
     drawn = []
-    explorer = line(drawn, **more_controls())
+    return line(drawn, **more_controls()), drawn
+
+
+@pytest.mark.parametrize(("values", "error", "message"), BAD)
+def test_a_refused_set_changes_and_draws_nothing(values, error, message, untouched):
+    explorer, drawn = untouched
     before = {name: control.value for name, control in explorer.controls.items()}
     text, page = explorer.text, explorer._view.value
     drawn.clear()
