@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu
+from torch.nn.functional import gelu, scaled_dot_product_attention
 
 from helpers import require
 from helpers.accumulation import RULES, accumulate_gradients
@@ -89,9 +89,8 @@ class TinyLM(nn.Module):
     def _attention(self, x: Tensor, mask: Tensor) -> Tensor:
         """x (B, T, width) -> (B, T, width): at each position a mean of the values that `mask` lets it see."""
         query, key, value = (x @ self.query_key_value).unflatten(-1, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        scores = query @ key.mT / query.shape[-1] ** 0.5  # (B, heads, T, T)
-        weights = scores.masked_fill(~mask.unsqueeze(1), float("-inf")).softmax(-1)
-        return (weights @ value).transpose(1, 2).flatten(2) @ self.attention_output
+        heads = scaled_dot_product_attention(query, key, value, mask.unsqueeze(1))  # (B, heads, T, width of a head)
+        return heads.transpose(1, 2).flatten(2) @ self.attention_output
 
 
 def train(

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets
-import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -141,7 +140,8 @@ class Explorer:
             )
 
     def _picture(self) -> Image.Image:
-        return Image.fromarray(np.asarray(self._agg.buffer_rgba())[..., :3])
+        rgba = self._agg.buffer_rgba()
+        return Image.frombuffer("RGBA", rgba.shape[1::-1], rgba, "raw", "RGBA", 0, 1).convert("RGB")
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> tuple[dict, dict]:
         data = {
@@ -151,7 +151,7 @@ class Explorer:
                 "model_id": self._widget.model_id,
             },
             # a palette: less than half the size in a repository, and nothing that an eye could see
-            "image/png": encoded(self._picture().quantize(256, dither=Image.Dither.NONE), optimize=True),
+            "image/png": encoded(self._picture().quantize(256, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)),
             "text/plain": self._text,
         }
         if Explorer.exporting:

@@ -1,9 +1,12 @@
 """What holds for the explorers of all lessons."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Iterator
 from functools import cache
+from pathlib import Path
 
+import ipywidgets
 import matplotlib
 import numpy as np
 import pytest
@@ -13,6 +16,7 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.text import Text
+from PIL import ImageFont
 
 from helpers.classroom.bilingual import set_language
 from helpers.classroom.drawing import BLUE, EDGED, INK, NAMED, PALE, house_style
@@ -25,7 +29,14 @@ from helpers.lessons.softmax.explore import temperature
 from helpers.lessons.stability.explore import cliff
 from helpers.lessons.vocabulary.explore import staircase
 from helpers.tiny_lm import TinyLM, vocabulary
-from tests.classroom.explorers import animated, assert_drawn_as_if_anew, assert_words_have_room, live_picture, moved
+from tests.classroom.explorers import (
+    animated,
+    assert_drawn_as_if_anew,
+    assert_words_have_room,
+    live_picture,
+    moved,
+    stored_picture,
+)
 from tests.classroom.test_drawing import ODD
 
 
@@ -79,6 +90,7 @@ EXPLORERS: dict[str, tuple[Callable[[], Explorer], list[dict]]] = {
         ],
     ),
 }
+ARROW = 40  # pixels of a menu that no word may use: its frame, its margins and its arrow
 every = pytest.mark.parametrize("name", EXPLORERS)
 
 
@@ -94,13 +106,42 @@ def as_made(name: str) -> Explorer:
     return explorer.set(**first)
 
 
+@cache
+def made_in(code: str, name: str) -> Explorer:
+    """One in each language for the tests of its words, in whatever state they leave it."""
+    set_language(code)
+    return EXPLORERS[name][0]()
+
+
 @every
 @pytest.mark.parametrize("code", ["zh", "en", "both"])
 def test_words_have_room(name, code, caplog):
     """In each language the words, which do not move; in one of them the numbers, which do."""
-    set_language(code)
-    assert_words_have_room(EXPLORERS[name][0](), states=40 if code == "both" else 0)
+    assert_words_have_room(made_in(code, name), states=40 if code == "both" else 0)
     assert caplog.records == []  # a formula has no Chinese: mathtext says so here and draws a dummy
+
+
+@every
+@pytest.mark.parametrize("code", ["zh", "en", "both"])
+def test_no_word_beside_a_control_is_cut(name, code):
+    """In the widest font that Jupyter finds, DejaVu Sans, at the size of its controls."""
+    for control in made_in(code, name).controls.values():
+        if isinstance(control, ipywidgets.Checkbox):
+            continue  # its words stand to the right, and nothing comes after them
+        label, whole = (
+            int(size.removesuffix("px")) for size in (control.style.description_width, control.layout.width)
+        )
+        assert pixels(control.description) < label, control.description
+        if isinstance(control, ipywidgets.Dropdown):
+            for option in control.options:
+                words = option[0] if isinstance(option, tuple) else str(option)
+                assert pixels(words) < whole - label - ARROW, words
+
+
+def pixels(words: str) -> float:
+    """How long words are on a page: a Chinese character is as wide as it is high."""
+    font = ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", 13)
+    return sum(13 if unicodedata.east_asian_width(one) in "WF" else font.getlength(one) for one in words)
 
 
 @every
@@ -111,13 +152,21 @@ def test_it_is_drawn_as_if_anew(name):
 
 
 @every
+def test_the_stored_picture_is_the_live_one_but_for_what_no_eye_sees(name):
+    explorer = as_made(name)
+    difference = np.abs(stored_picture(explorer).astype(int) - live_picture(explorer))
+    assert difference.max() <= 5  # of 255
+    assert difference.mean() < 0.1
+
+
+@every
 def test_a_readers_settings_change_no_picture(name):
     """Neither when it is made nor when it moves (tests/classroom/test_drawing.py tries each style and setting).
 
     On the default device "meta" no number could be read; on a GPU, arrays would be on two devices.
     """
     make, states = EXPLORERS[name]
-    plain = make()
+    plain = as_made(name)
     with matplotlib.style.context("dark_background"), matplotlib.rc_context(ODD), torch.device("meta"):
         odd = make()
         assert (live_picture(odd) == live_picture(plain)).all()
@@ -202,10 +251,9 @@ def said_in(handle: Patch | Line2D) -> set[str]:
 
 
 def test_a_colour_says_one_thing_in_all_lessons():
-    set_language("en")
     found = {}
-    for make, _ in EXPLORERS.values():
-        figure = make().figure
+    for name in EXPLORERS:
+        figure = made_in("en", name).figure
         for legend in [*figure.legends, *filter(None, (axes.get_legend() for axes in figure.axes))]:
             for handle, words in zip(legend.legend_handles, legend.get_texts(), strict=True):
                 for colour in said_in(handle):
