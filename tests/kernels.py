@@ -23,7 +23,8 @@ from jupyter_client.manager import AsyncKernelManager
 from jupyter_client.provisioning import KernelProvisionerFactory, LocalProvisioner
 
 ROOT = Path(__file__).parents[1]
-LOADED = ["ipykernel.debugger", "ipykernel.kernelapp", "ipywidgets", "matplotlib.pyplot", "torch", "tests.kernels"]
+LOADED = ["ipykernel.debugger", "ipykernel.kernelapp", "ipywidgets", "matplotlib.pyplot", "tests.kernels"]
+LOADED += ["torch", "torch._dynamo"]  # the second is what the first optimizer of a lesson imports, for a second
 POSSIBLE = sys.platform == "linux"
 
 
@@ -49,7 +50,7 @@ class Client(BlockingKernelClient):
         for _ in range(50):
             self.kernel_info()
             with suppress(Empty):
-                self.get_shell_msg(timeout=0.1)
+                self.get_shell_msg(timeout=10)  # before the next is sent: nothing is left to answer afterwards
                 self.get_iopub_msg(timeout=0.02)
                 return
         super().wait_for_ready(timeout)
