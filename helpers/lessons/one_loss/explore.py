@@ -29,7 +29,7 @@ def ballot(model: TinyLM) -> Explorer:
     with torch.no_grad():  # the model is causal, so a sentence cut short has the losses of its beginning
         for row, tokens in enumerate(sequences):
             logits = model(tokens[:-1].unsqueeze(0).to(model.token_embedding.device))
-            losses[row, : len(tokens) - 1] = token_losses(logits[0].cpu(), tokens[1:])
+            losses[row, : len(tokens) - 1] = token_losses(logits[0].cpu(), tokens[1:]).numpy()
 
     names = [say("计入损失", "valid", " "), say("提示", "prompt", " ")]
     names += [say("没有目标", "no target", " "), say("填充", "padding", " ")]
